@@ -1,0 +1,1 @@
+//! The loop that feeds and drains the engine.

@@ -1,0 +1,223 @@
+//! What the engine says: orders to the world ([`Action`]) and news for people ([`Notice`]), in one ordered queue.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use super::client::AddressState;
+use crate::net::{IfIndex, Mac, Prefix};
+
+/// One entry of the engine's queue of outputs. Their order is part of the protocol and must be kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Something to do.
+    Action(Action),
+    /// Something to tell.
+    Notice(Notice),
+}
+
+/// An order to the world. All are idempotent: doing one twice is doing it once, undoing what is not there is success.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Create the host route, or replace one of ours; never one of another protocol.
+    InstallRoute(HostRoute),
+    /// Remove the host route where it is ours.
+    UninstallRoute(HostRoute),
+    /// Create or replace a neighbour entry that survives the kernel's garbage collection (NTF_EXT_LEARNED).
+    InstallNeighbour(Neighbour),
+    /// Remove a neighbour entry.
+    UninstallNeighbour(Neighbour),
+    /// Put a node-client address (/128) on `lo`.
+    AddNodeClientAddress(Ipv6Addr),
+    /// Take a node-client address off `lo`.
+    RemoveNodeClientAddress(Ipv6Addr),
+    /// Route a client prefix to the capture TUN (protocol 160).
+    InstallPrefixRoute(Prefix),
+    /// Remove a client prefix's route to the capture TUN.
+    UninstallPrefixRoute(Prefix),
+    /// Join the intercom group on a mesh interface.
+    JoinMesh(IfIndex),
+    /// Leave the intercom group on a mesh interface. The interface may be gone.
+    LeaveMesh(IfIndex),
+    /// Listen for neighbour-discovery frames on an interface.
+    Listen(IfIndex),
+    /// Stop listening on an interface. It may be gone.
+    StopListening(IfIndex),
+    /// Ask the kernel where a packet to the address would go; answered by
+    /// [`Input::RouteLookedUp`](super::Input::RouteLookedUp).
+    LookupRoute(IpAddr),
+    /// Send an intercom datagram.
+    SendIntercom {
+        /// Where to.
+        destination: IntercomDestination,
+        /// The datagram, header included.
+        datagram: Vec<u8>,
+    },
+    /// Ask on a client interface whether somebody has an address: a neighbour solicitation or an ARP request
+    /// through a packet socket.
+    Probe {
+        /// The client interface.
+        interface: IfIndex,
+        /// The address asked for.
+        address: IpAddr,
+        /// The client asked, whose MAC becomes the Ethernet destination (RFC 6085); without one, everybody: ff02::1
+        /// or the Ethernet broadcast address.
+        client: Option<Mac>,
+    },
+    /// Ask a client for all it has: a unicast-framed MLD general query and an echo request to ff02::1.
+    QueryClient {
+        /// The client interface.
+        interface: IfIndex,
+        /// The client.
+        client: Mac,
+    },
+    /// Give a waiting packet back to the kernel, through the capture TUN.
+    ReleasePacket(Vec<u8>),
+    /// Tell the sender of a packet that its destination cannot be reached (ICMP host unreachable, ICMPv6 address unreachable).
+    SendUnreachable {
+        /// The sender.
+        to: IpAddr,
+        /// The packet that could not be delivered, from its IP header on.
+        packet: Vec<u8>,
+    },
+    /// Dump the neighbour tables and forwarding databases and tell them again.
+    Rescan,
+    /// Compare the kernel with [`Engine::desired_state`](super::Engine::desired_state) and repair.
+    Reconcile,
+}
+
+/// Where an intercom datagram goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IntercomDestination {
+    /// To a node address or a node-client address, port 5523.
+    Unicast(Ipv6Addr),
+    /// To ff02::5523 on one mesh interface.
+    Mesh(IfIndex),
+}
+
+/// A host route to a client.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct HostRoute {
+    /// The client's address; /32 or /128 follows from the family.
+    pub address: IpAddr,
+    /// The client interface.
+    pub interface: IfIndex,
+    /// The export table.
+    pub table: u32,
+}
+
+/// A neighbour entry for a client.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Neighbour {
+    /// The client interface.
+    pub interface: IfIndex,
+    /// The client's address.
+    pub address: IpAddr,
+    /// The client.
+    pub client: Mac,
+}
+
+/// Everything that should stand in the kernel now. What carries our marks and is not in here is to be removed.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct DesiredState {
+    /// Host routes, sorted.
+    pub routes: Vec<HostRoute>,
+    /// Neighbour entries, sorted.
+    pub neighbours: Vec<Neighbour>,
+    /// Node-client addresses on `lo`, sorted.
+    pub node_client_addresses: Vec<Ipv6Addr>,
+    /// Client prefixes routed to the capture TUN, sorted.
+    pub prefixes: Vec<Prefix>,
+}
+
+/// News for logs, ubus subscribers and tests. None of it needs an answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// A client is here that was not.
+    ClientArrived {
+        /// Who.
+        client: Mac,
+        /// On which client interface.
+        interface: IfIndex,
+    },
+    /// A client is no longer served here.
+    ClientLeft {
+        /// Who.
+        client: Mac,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// A handover to or from this node was completed.
+    ClientHandedOver {
+        /// Who.
+        client: Mac,
+        /// To us, or from us.
+        direction: Direction,
+        /// The other node's address.
+        peer: Ipv6Addr,
+        /// How many addresses were handed over.
+        addresses: usize,
+        /// From the evidence (incoming) or the CLAIM (outgoing) to the end.
+        duration: Duration,
+    },
+    /// An address changed its state. `None` stands for "not known".
+    AddressChanged {
+        /// Whose.
+        client: Mac,
+        /// Which.
+        address: IpAddr,
+        /// Before.
+        from: Option<AddressState>,
+        /// After.
+        to: Option<AddressState>,
+    },
+    /// Two clients claim the same address, and the holder answers.
+    AddressContested {
+        /// The address.
+        address: IpAddr,
+        /// Who keeps it.
+        holder: Mac,
+        /// Who wanted it.
+        rival: Mac,
+    },
+    /// A configured interface became usable or ceased to be.
+    InterfaceChanged {
+        /// The configured name.
+        name: crate::net::InterfaceName,
+        /// Why it cannot be used, or `None` where it can.
+        problem: Option<&'static str>,
+    },
+    /// Somebody else's route stands where a client's host route should go.
+    RouteOccupied {
+        /// The client's address.
+        address: IpAddr,
+    },
+    /// A bound was reached: something was refused. Told at most once a minute for each bound.
+    LimitReached {
+        /// The name of the bound in [`Tunables`](super::config::Tunables).
+        limit: &'static str,
+    },
+}
+
+/// Why a client left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeaveReason {
+    /// Another node claimed it.
+    Claimed,
+    /// It no longer answers.
+    Silent,
+    /// The access point says so.
+    Disassociated,
+    /// An operator or the loss of its interface.
+    Removed,
+    /// It was adopted at start and not confirmed.
+    Unconfirmed,
+}
+
+/// Which way a handover went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// The client came to this node.
+    Incoming,
+    /// The client went to another node.
+    Outgoing,
+}

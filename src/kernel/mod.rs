@@ -1,0 +1,1 @@
+//! One driver for each kernel interface, no policy.

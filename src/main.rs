@@ -1,0 +1,3 @@
+//! The daemon's entry: arguments, configuration, run.
+
+fn main() {}

@@ -1,0 +1,5 @@
+//! Bytes to meaning and back: total, pure, never panicking.
+
+pub mod frame;
+pub mod intercom;
+pub mod ip;
