@@ -1,5 +1,7 @@
 //! Bytes to meaning and back: total, pure, never panicking.
 
+mod codec;
+mod extension;
 pub mod frame;
 pub mod intercom;
 pub mod ip;
