@@ -1,8 +1,31 @@
 //! Ethernet frames of neighbour discovery: what clients say about themselves, and what we ask them.
+//!
+//! The fixed headers are `pnet_packet`'s. The options of neighbour discovery are not: pnet 0.35 overflows on an option
+//! of length 32 and more and takes one of length 0.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod arp;
+mod build;
+mod mld;
+mod ndp;
+#[cfg(test)]
+mod tests;
 
-use crate::net::Mac;
+use std::net::{IpAddr, Ipv6Addr};
+
+use pnet_packet::Packet as _;
+use pnet_packet::ethernet::{EtherTypes, EthernetPacket};
+use pnet_packet::icmpv6::{self, Icmpv6Code, Icmpv6Packet, Icmpv6Types};
+use pnet_packet::ip::IpNextHeaderProtocols;
+use pnet_packet::ipv6::Ipv6Packet;
+
+use super::codec::Short;
+use super::ipv6::upper_layer;
+use crate::net::{Mac, is_host_address};
+
+pub use build::{arp_request, echo_request, mld_query, neighbour_solicitation};
+
+/// The Ethernet types of the frames that [`parse`] may be interested in: IPv6 and ARP. For the kernel's packet filter.
+pub const ETHERTYPES: [u16; 2] = [EtherTypes::Ipv6.0, EtherTypes::Arp.0];
 
 /// What a frame says about its sender.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,7 +36,7 @@ pub enum FrameContent {
     /// The sender is about to use this address: duplicate address detection (RFC 4862 section 5.4) or an
     /// ARP probe (RFC 5227 section 2.1.1).
     WantsToUse(IpAddr),
-    /// The sender listens to these solicited-node groups: the low 24 bits of its IPv6 addresses (MLD report).
+    /// The sender listens to these solicited-node groups: the low 24 bits of its IPv6 addresses (MLD report). At most 64.
     ListensTo(Vec<[u8; 3]>),
 }
 
@@ -40,36 +63,85 @@ pub enum FrameError {
     Invalid,
 }
 
+impl From<Short> for FrameError {
+    fn from(Short: Short) -> Self {
+        Self::Truncated
+    }
+}
+
 /// Reads an Ethernet frame.
+///
+/// A frame with an 802.1Q tag belongs to another network than its port and is of no interest. Addresses that no host can
+/// have are not reported; a frame that says nothing else is of no interest either.
 ///
 /// # Errors
 /// Where the frame says nothing about its sender.
-pub fn parse(_frame: &[u8]) -> Result<Frame, FrameError> {
-    Err(FrameError::NotOfInterest)
+pub fn parse(frame: &[u8]) -> Result<Frame, FrameError> {
+    let ethernet = EthernetPacket::new(frame).ok_or(FrameError::Truncated)?;
+    let source = Mac(ethernet.get_source().octets());
+    let mut contents = match ethernet.get_ethertype() {
+        EtherTypes::Arp => arp::parse(source, ethernet.payload())?,
+        EtherTypes::Ipv6 => parse_ipv6(ethernet.payload())?,
+        _ => return Err(FrameError::NotOfInterest),
+    };
+    if !source.is_unicast() {
+        return Err(FrameError::Invalid);
+    }
+    contents.retain(|content| match content {
+        FrameContent::Uses(address) | FrameContent::WantsToUse(address) => is_host_address(*address),
+        FrameContent::ListensTo(suffixes) => !suffixes.is_empty(),
+    });
+    if contents.is_empty() { Err(FrameError::NotOfInterest) } else { Ok(Frame { source, contents }) }
 }
 
-/// A neighbour solicitation for `target`, framed to `client` (RFC 6085) or, without one, to ff02::1 (flooded by
-/// every snooping bridge).
-pub fn neighbour_solicitation(
-    _from: Mac,
-    _source: Ipv6Addr,
-    _target: Ipv6Addr,
-    _client: Option<Mac>,
-) -> Vec<u8> {
-    Vec::new()
+/// An ICMPv6 message, its checksum verified, with what the validity rules want to know of the header before it.
+struct Message<'a> {
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    hop_limit: u8,
+    /// From the type on; at least the four bytes that all messages begin with.
+    bytes: &'a [u8],
+    code: Icmpv6Code,
 }
 
-/// An ARP request for `target`, framed to `client` or, without one, to everybody.
-pub fn arp_request(_from: Mac, _source: Ipv4Addr, _target: Ipv4Addr, _client: Option<Mac>) -> Vec<u8> {
-    Vec::new()
+fn parse_ipv6(packet: &[u8]) -> Result<Vec<FrameContent>, FrameError> {
+    let header = Ipv6Packet::new(packet).ok_or(FrameError::Truncated)?;
+    if header.get_version() != 6 {
+        return Err(FrameError::Invalid);
+    }
+    // What is longer is padding of the frame; `payload` cuts it off.
+    let payload = header.payload();
+    if payload.len() < usize::from(header.get_payload_length()) {
+        return Err(FrameError::Truncated);
+    }
+    let upper = upper_layer(header.get_next_header(), payload).ok_or(FrameError::Truncated)?;
+    // Neighbour discovery in fragments must be ignored (RFC 6980 section 5).
+    if upper.protocol != IpNextHeaderProtocols::Icmpv6 || upper.fragment.is_some() {
+        return Err(FrameError::NotOfInterest);
+    }
+    let icmp = Icmpv6Packet::new(upper.payload).ok_or(FrameError::Truncated)?;
+    let kind = icmp.get_icmpv6_type();
+    let read = match kind {
+        Icmpv6Types::NeighborSolicit => ndp::solicitation,
+        Icmpv6Types::NeighborAdvert => ndp::advertisement,
+        Icmpv6Types::RouterSolicit => ndp::router_solicitation,
+        Icmpv6Types::EchoReply => echo_reply,
+        mld::REPORT_V1 => mld::report_v1,
+        mld::REPORT_V2 => mld::report_v2,
+        _ => return Err(FrameError::NotOfInterest),
+    };
+    let (source, destination) = (header.get_source(), header.get_destination());
+    if icmp.get_checksum() != icmpv6::checksum(&icmp, &source, &destination) {
+        return Err(FrameError::Invalid);
+    }
+    let hop_limit = header.get_hop_limit();
+    read(&Message { source, destination, hop_limit, bytes: upper.payload, code: icmp.get_icmpv6_code() })
 }
 
-/// An MLDv2 general query framed to `client`, which makes it name the low 24 bits of all its addresses.
-pub fn mld_query(_from: Mac, _source: Ipv6Addr, _client: Mac) -> Vec<u8> {
-    Vec::new()
-}
-
-/// An ICMPv6 echo request to ff02::1 framed to `client`.
-pub fn echo_request(_from: Mac, _source: Ipv6Addr, _client: Mac) -> Vec<u8> {
-    Vec::new()
+/// RFC 4443 section 4.2.
+fn echo_reply(message: &Message<'_>) -> Result<Vec<FrameContent>, FrameError> {
+    if message.code != Icmpv6Code(0) {
+        return Err(FrameError::Invalid);
+    }
+    Ok(vec![FrameContent::Uses(message.source.into())])
 }

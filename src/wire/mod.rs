@@ -3,5 +3,7 @@
 mod codec;
 mod extension;
 pub mod frame;
+pub mod icmp;
 pub mod intercom;
 pub mod ip;
+mod ipv6;
