@@ -54,8 +54,13 @@ pub enum Input {
     },
     /// An address inside the node-client prefix was found on `lo` at start.
     NodeClientAddressAdopted(Ipv6Addr),
-    /// The dumps made at start have been told completely: what follows are events.
-    StartCompleted,
+    /// A dump of the kernel's tables follows: its facts may be old. Bridges remember a MAC for minutes after its client has
+    /// moved to another node, so what only a dump says is asked after, not believed.
+    DumpStarted,
+    /// The dump is complete: what follows are events.
+    DumpCompleted,
+    /// Everything that an earlier run left has been told, after the first dump.
+    AdoptionCompleted,
     /// A frame of a neighbour-discovery protocol was heard.
     FrameHeard(FrameHeard),
     /// A station associated with an access point (nl80211, hostapd).

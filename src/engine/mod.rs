@@ -1,90 +1,344 @@
 //! The engine decides. It performs no I/O, reads no clock and draws no randomness of its own.
+//!
+//! # Contract
+//! - [`Engine::handle`] and [`Engine::command`] take facts and wishes in. Several calls before draining are fine.
+//! - [`Engine::poll`] gives orders and news, in one queue whose order is part of the protocol.
+//! - [`Engine::poll_timeout`] tells when [`Input::Timeout`] is wanted; a spurious one does nothing.
+//! - [`Engine::desired_state`] names at any time all that should stand in the kernel.
+//!
+//! `now` is an argument and never goes back. The same calls with the same seed give the same outputs, to the byte.
+//!
+//! # Rooms
+//! | file | concept |
+//! |---|---|
+//! | `interfaces` | which links are towards clients, which towards the mesh |
+//! | `presence`, `addresses` | a client is noticed, verified, lost; its addresses |
+//! | `handover` | a client comes: our CLAIM until INFO |
+//! | `relinquish` | a client goes: their CLAIM, our INFO until ACK, memory of former clients |
+//! | `search` | packets that wait for an unknown address, local probes, SEEK |
+//! | `intercom` | what is believed of a datagram, how one is sent |
+//! | `adoption` | what an earlier run left |
+//! | `apply` | commands |
 
+#![forbid(unsafe_code)]
+
+mod addresses;
+mod adoption;
+mod apply;
 pub mod client;
 pub mod command;
 pub mod config;
+mod flood;
+mod handover;
 pub mod input;
+mod intercom;
+mod interfaces;
 pub mod output;
+mod peers;
+mod presence;
+mod rate;
+mod relinquish;
+mod search;
+pub mod stats;
+mod timers;
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use crate::net::{IfIndex, InterfaceName, Mac, is_host_address, is_link_local};
 use crate::time::Timestamp;
+pub use apply::CommandError;
+use client::Client;
 pub use command::Command;
 pub use config::Config;
 pub use input::Input;
+pub use interfaces::{InterfaceStatus, Role};
 pub use output::{Action, DesiredState, Notice, Output};
+use output::{HostRoute, Neighbour};
+pub use peers::Peer;
+use stats::{Counter, Counters};
+use timers::{Deadlines, Timer};
 
 /// The decisions of one node. See [`Engine::handle`] and [`Engine::poll`].
 #[derive(Debug)]
 pub struct Engine {
     config: Config,
+    now: Timestamp,
+    queue: VecDeque<Output>,
+    timers: Deadlines<Timer>,
+    random: rate::Random,
+    counters: Counters,
+    /// When each bound was last reported.
+    limits_told: BTreeMap<&'static str, Timestamp>,
+    interfaces: interfaces::Interfaces,
+    /// The clients served here, and who of them holds an address.
+    clients: BTreeMap<Mac, Client>,
+    holders: BTreeMap<IpAddr, Mac>,
+    /// Clients that were here, and which of them had an address.
+    former: BTreeMap<Mac, relinquish::Former>,
+    former_holders: BTreeMap<IpAddr, Mac>,
+    outgoing: BTreeMap<(Mac, Ipv6Addr), relinquish::Outgoing>,
+    claims: handover::ClaimWindow,
+    searches: search::Searches,
+    seen_floods: flood::SeenFloods,
+    peers: peers::Peers,
+    /// A dump is being told: its facts may be old.
+    dumping: bool,
+    /// [`Engine::shut_down`] was called: nothing is taken in any more.
+    ended: bool,
 }
 
 impl Engine {
     /// An engine that knows nothing yet but its configuration. `seed` feeds its only random generator.
-    pub fn new(config: Config, _seed: u64, _now: Timestamp) -> Self {
-        Self { config }
+    pub fn new(config: Config, seed: u64, now: Timestamp) -> Self {
+        let mut engine = Self {
+            now,
+            queue: VecDeque::new(),
+            timers: Deadlines::new(),
+            random: rate::Random::new(seed),
+            counters: Counters::default(),
+            limits_told: BTreeMap::new(),
+            interfaces: interfaces::Interfaces::default(),
+            clients: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            former: BTreeMap::new(),
+            former_holders: BTreeMap::new(),
+            outgoing: BTreeMap::new(),
+            claims: handover::ClaimWindow::default(),
+            searches: search::Searches::new(now),
+            seen_floods: flood::SeenFloods::default(),
+            peers: peers::Peers::default(),
+            dumping: false,
+            ended: false,
+            config,
+        };
+        for prefix in engine.config.prefixes.clone() {
+            engine.act(Action::InstallPrefixRoute(prefix));
+        }
+        engine
     }
 
     /// Takes in one fact. Does not fail: what is bad is counted and dropped. Time never goes back: an earlier `now` than the last
     /// one counts as the last one.
-    pub fn handle(&mut self, _now: Timestamp, _input: Input) {}
-
-    /// Carries out a command that changes something (the four that ask are answered by the read-only accessors).
-    ///
-    /// # Errors
-    /// Where the command makes no sense now (a client that is not known, an interface attached in both roles): nothing is changed.
-    pub fn command(&mut self, _now: Timestamp, _command: &Command) -> Result<(), CommandError> {
-        Ok(())
+    pub fn handle(&mut self, now: Timestamp, input: Input) {
+        if self.ended {
+            return;
+        }
+        self.advance(now);
+        match input {
+            Input::Timeout => {}
+            Input::LinkSeen(link) => {
+                if self.interfaces.seen(link) {
+                    self.refresh_interfaces();
+                }
+            }
+            Input::LinkGone(index) => {
+                if self.interfaces.gone(index) {
+                    self.refresh_interfaces();
+                }
+            }
+            Input::FdbSeen(entry) => self.fdb_seen(entry),
+            Input::FdbGone(_) => {} // a bridge forgets a MAC after minutes of silence; our own probes know better
+            Input::NeighbourSeen(fact) => self.neighbour_seen(fact),
+            Input::NeighbourGone { interface, address } => self.neighbour_gone(interface, address),
+            Input::FrameHeard(frame) => self.frame_heard(frame),
+            Input::StationAssociated { interface, client } => self.station_associated(interface, client),
+            Input::StationLeft { interface, client } => self.station_left(interface, client),
+            Input::HostRouteSeen(address) => self.host_route_seen(address),
+            Input::RouteLookedUp { address, found } => self.route_looked_up(address, found),
+            Input::RouteAdopted { address, interface, table: _, client } => {
+                self.route_adopted(address, interface, client);
+            }
+            Input::NodeClientAddressAdopted(address) => self.node_client_address_adopted(address),
+            Input::DumpStarted => self.dumping = true,
+            Input::DumpCompleted => self.dumping = false,
+            Input::AdoptionCompleted => self.act(Action::Reconcile),
+            Input::IntercomReceived(received) => self.intercom_received(received),
+            Input::PacketForUnknown(packet) => self.packet_for_unknown(packet),
+            Input::ActionFailed { action, reason } => self.action_failed(*action, reason),
+        }
     }
 
     /// The next output, in order; `None` where there is none now.
     pub fn poll(&mut self) -> Option<Output> {
-        None
+        self.queue.pop_front()
     }
 
-    /// When [`Input::Timeout`] is wanted, and why. Changes after every `handle` and `command`.
+    /// When [`Input::Timeout`] is wanted, and why. May change with every `handle` and `command`.
     pub fn poll_timeout(&self) -> Option<(Timestamp, &'static str)> {
-        None
+        self.timers.next().map(|(at, timer)| (at, timer.reason()))
     }
 
     /// Everything that should stand in the kernel now.
     pub fn desired_state(&self) -> DesiredState {
-        DesiredState::default()
+        if self.ended {
+            return DesiredState::default();
+        }
+        let mut state = DesiredState { prefixes: self.config.prefixes.clone(), ..DesiredState::default() };
+        for client in self.clients.values() {
+            for address in client.routed() {
+                state.routes.push(self.host_route(address, client.interface));
+                state.neighbours.push(Neighbour { interface: client.interface, address, client: client.mac });
+            }
+            if client.holds_node_client_address {
+                state
+                    .node_client_addresses
+                    .push(self.config.node_client_prefix.node_client_address(client.mac));
+            }
+        }
+        state.routes.sort();
+        state.neighbours.sort();
+        state.node_client_addresses.sort();
+        state.prefixes.sort();
+        state.prefixes.dedup();
+        state
     }
 
-    /// What an orderly end has to undo: ask with [`Engine::desired_state`] after it; the queue holds the actions.
-    pub fn shut_down(&mut self, _now: Timestamp) {}
+    /// Ends: the queue then holds what an orderly end has to undo, and nothing is taken in any more.
+    pub fn shut_down(&mut self, now: Timestamp) {
+        self.advance(now);
+        for client in self.clients.keys().copied().collect::<Vec<_>>() {
+            self.leave(client, output::LeaveReason::Removed, None);
+        }
+        for prefix in std::mem::take(&mut self.config.prefixes) {
+            self.act(Action::UninstallPrefixRoute(prefix));
+        }
+        self.config.mesh_interfaces.clear();
+        self.config.client_interfaces.clear();
+        self.refresh_interfaces();
+        self.ended = true;
+    }
 
     /// The configuration as it stands now, changes at run time included.
     pub fn config(&self) -> &Config {
         &self.config
     }
-}
 
-/// Why a command was refused.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum CommandError {
-    /// The client is not served here.
-    #[error("client {0} is not known here")]
-    UnknownClient(crate::net::Mac),
-    /// The client does not have the address.
-    #[error("address {0} is not known here")]
-    UnknownAddress(std::net::IpAddr),
-    /// The address lies in no client prefix.
-    #[error("address {0} is in no client prefix")]
-    OutsidePrefixes(std::net::IpAddr),
-    /// The prefix is not served.
-    #[error("prefix {0} is not among the client prefixes")]
-    UnknownPrefix(crate::net::Prefix),
-    /// The interface is not attached in that role.
-    #[error("interface {0} is not attached")]
-    UnknownInterface(crate::net::InterfaceName),
-    /// The interface is attached in the other role already.
-    #[error("interface {0} is attached as {1} interface already")]
-    OtherRole(crate::net::InterfaceName, &'static str),
-    /// No client interface exists at the moment.
-    #[error("no client interface is usable")]
-    NoClientInterface,
-    /// A bound was reached.
-    #[error("limit {0} is reached")]
-    Limit(&'static str),
+    /// The clients served here, by MAC.
+    pub fn clients(&self) -> impl Iterator<Item = &Client> + '_ {
+        self.clients.values()
+    }
+
+    /// One client.
+    pub fn client(&self, mac: Mac) -> Option<&Client> {
+        self.clients.get(&mac)
+    }
+
+    /// How many former clients are remembered.
+    pub fn former_count(&self) -> usize {
+        self.former.len()
+    }
+
+    /// The nodes that were heard, by address.
+    pub fn peers(&self) -> impl Iterator<Item = (Ipv6Addr, &Peer)> + '_ {
+        self.peers.iter()
+    }
+
+    /// Every configured interface and how it stands.
+    pub fn interfaces(&self) -> impl Iterator<Item = InterfaceStatus> + '_ {
+        self.interfaces.status()
+    }
+
+    /// The name of an interface.
+    pub fn interface_name(&self, index: IfIndex) -> Option<&InterfaceName> {
+        self.interfaces.name(index)
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How many packets wait for unknown addresses, and their bytes.
+    pub fn waiting(&self) -> (usize, usize) {
+        self.searches.waiting()
+    }
+
+    fn advance(&mut self, now: Timestamp) {
+        if now < self.now {
+            self.counters.add(Counter::TimeWentBack);
+        }
+        self.now = self.now.max(now);
+        while let Some(timer) = self.timers.pop_due(self.now) {
+            match timer {
+                Timer::Claim(client) => self.claim_due(client),
+                Timer::Info(client, peer) => self.info_due(client, peer),
+                Timer::Address(client, address) => self.address_due(client, address),
+                Timer::Client(client) => self.client_due(client),
+                Timer::Recheck(client) => self.recheck_due(client),
+                Timer::Former(client) => self.former_due(client),
+                Timer::Search(address) => self.search_due(address),
+            }
+        }
+    }
+
+    /// Sets a timer, never in the past: a due timer that sets itself again must not spin.
+    fn set_timer(&mut self, timer: Timer, at: Timestamp) {
+        self.timers.set(timer, at.max(self.now + Duration::from_micros(1)));
+    }
+
+    fn act(&mut self, action: Action) {
+        self.queue.push_back(Output::Action(action));
+    }
+
+    fn tell(&mut self, notice: Notice) {
+        self.queue.push_back(Output::Notice(notice));
+    }
+
+    /// Counts that a bound was reached and tells it, at most once a minute for each bound.
+    fn limit_reached(&mut self, counter: Counter, limit: &'static str) {
+        self.counters.add(counter);
+        let told = self.limits_told.get(limit);
+        if told.is_none_or(|at| self.now.since(*at) >= Duration::from_secs(60)) {
+            self.limits_told.insert(limit, self.now);
+            self.tell(Notice::LimitReached { limit });
+        }
+    }
+
+    fn host_route(&self, address: IpAddr, interface: IfIndex) -> HostRoute {
+        HostRoute { address, interface, table: self.config.export_table }
+    }
+
+    /// Whether the address may have a host route: that of one host, in a client prefix, not the node's own and not link-local.
+    fn is_routable(&self, address: IpAddr) -> bool {
+        is_host_address(address)
+            && !is_link_local(address)
+            && address != IpAddr::V6(self.config.node_address)
+            && self.config.prefixes.iter().any(|prefix| prefix.contains(address))
+    }
+
+    fn refresh_interfaces(&mut self) {
+        let change = self.interfaces.refresh(&self.config);
+        for client in change.lost.iter().flat_map(|lost| self.clients_on(*lost)).collect::<Vec<_>>() {
+            self.leave(client, output::LeaveReason::Removed, None);
+        }
+        for action in change.actions {
+            self.act(action);
+        }
+        for notice in change.notices {
+            self.tell(notice);
+        }
+        if change.gained && !self.dumping {
+            self.act(Action::Rescan);
+        }
+    }
+
+    fn clients_on(&self, interface: IfIndex) -> impl Iterator<Item = Mac> + '_ {
+        self.clients.values().filter(move |client| client.interface == interface).map(Client::mac)
+    }
+
+    fn action_failed(&mut self, action: Action, reason: input::FailureReason) {
+        self.counters.add(Counter::ActionFailed);
+        match (action, reason) {
+            (Action::LookupRoute(address), _) => self.route_looked_up(address, input::RouteLookup::Other),
+            (Action::InstallRoute(route), input::FailureReason::Occupied) => {
+                self.tell(Notice::RouteOccupied { address: route.address });
+            }
+            _ => {}
+        }
+    }
 }

@@ -1,0 +1,313 @@
+//! The addresses of clients: learned, verified by probes, lost.
+//!
+//! ```text
+//!              told (INFO, memory, adoption)           shown by the client itself
+//!  (unknown) --------------------------> Tentative --------------------------+
+//!      |  wanted (DAD)                      |  unanswered                    v
+//!      +-----------> Inactive <-------------+------------------------------ Active
+//!                        |   shown                  unanswered               ^
+//!                        +---------------------------------------------------+
+//! ```
+//! Tentative and Active addresses have a host route and a neighbour entry; link-local ones never have.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Engine;
+use super::client::{Address, AddressState, Evidence, Schedule};
+use super::output::{Action, LeaveReason, Neighbour, Notice};
+use super::stats::Counter;
+use super::timers::Timer;
+use crate::net::{Mac, is_link_local};
+use crate::time::Timestamp;
+
+/// Link-local addresses kept for one client. Hosts have one; privacy extensions make a second for a while.
+const MAX_LINK_LOCALS: usize = 4;
+
+/// Duplicate address detection takes a second by default (RFC 4862 section 5.1), often less: the address is asked 0.1, 0.3, 1 and 3 s
+/// after the solicitation.
+const DUPLICATE_DETECTION_DELAY: Duration = Duration::from_millis(100);
+const DUPLICATE_DETECTION_SCHEDULE: [Duration; 4] = [
+    Duration::from_millis(200),
+    Duration::from_millis(700),
+    Duration::from_secs(2),
+    Duration::from_millis(300),
+];
+
+impl Engine {
+    /// The client itself showed that it uses the address.
+    pub(super) fn address_used(&mut self, mac: Mac, address: IpAddr) {
+        if !self.is_routable(address) && !is_link_local(address) {
+            return;
+        }
+        if self.is_held_by_another(mac, address) {
+            return;
+        }
+        let now = self.now;
+        let interval = self.clients.get(&mac).map(|client| self.probe_interval(client)).unwrap_or_default();
+        let Some(client) = self.clients.get_mut(&mac) else { return };
+        if let Some(entry) = client.addresses.get_mut(&address) {
+            entry.last_seen = now;
+            entry.probes = 0;
+            entry.schedule = Schedule::Liveness;
+            let contested = entry.rival.take();
+            let before = std::mem::replace(&mut entry.state, AddressState::Active);
+            if let Some(rival) = contested {
+                self.tell(Notice::AddressContested { address, holder: mac, rival });
+            }
+            if before == AddressState::Active {
+                return; // the timer looks at last_seen when it is due
+            }
+            self.address_changed(mac, address, Some(before));
+        } else {
+            if !self.make_room(mac, address) {
+                return;
+            }
+            self.insert_address(mac, address, AddressState::Active, now, Schedule::Liveness);
+        }
+        let at = now + self.random.jitter(interval);
+        self.set_timer(Timer::Address(mac, address), at);
+    }
+
+    /// Somebody (INFO, memory, an earlier run) says that the client uses the address: installs it, and verifies.
+    pub(super) fn address_told(&mut self, mac: Mac, address: IpAddr, seen: Timestamp, schedule: Schedule) {
+        if !self.is_routable(address) || self.is_held_by_another(mac, address) {
+            return;
+        }
+        let Some(client) = self.clients.get_mut(&mac) else { return };
+        match client.addresses.get_mut(&address) {
+            Some(entry) if entry.state.in_use() => return,
+            Some(entry) => {
+                entry.state = AddressState::Tentative;
+                entry.schedule = schedule;
+                entry.probes = 0;
+                entry.last_seen = entry.last_seen.max(seen);
+                self.address_changed(mac, address, Some(AddressState::Inactive));
+            }
+            None => {
+                let full = self.routable_count(mac) >= self.config.tunables.max_addresses;
+                if full {
+                    return self.limit_reached(Counter::AddressLimit, "max_addresses");
+                }
+                self.insert_address(mac, address, AddressState::Tentative, seen, schedule);
+            }
+        }
+        self.address_due(mac, address);
+    }
+
+    /// The client is about to use the address: duplicate address detection has begun.
+    pub(super) fn address_wanted(&mut self, mac: Mac, address: IpAddr) {
+        if !self.is_routable(address) || self.is_held_by_another(mac, address) {
+            return;
+        }
+        let Some(client) = self.clients.get(&mac) else { return };
+        if client.addresses.get(&address).is_some_and(|entry| entry.state.in_use()) {
+            return;
+        }
+        if client.addresses.contains_key(&address) || self.make_room(mac, address) {
+            let (state, schedule) = (AddressState::Inactive, Schedule::DuplicateDetection);
+            self.insert_address(mac, address, state, self.now, schedule);
+            self.set_timer(Timer::Address(mac, address), self.now + DUPLICATE_DETECTION_DELAY);
+        }
+    }
+
+    /// The client named the low 24 bits of all its addresses: those that we know of and that it did not name are asked after,
+    /// those that it named and that are not in use are verified.
+    pub(super) fn suffixes_heard(&mut self, mac: Mac, suffixes: &[[u8; 3]]) {
+        let Some(client) = self.clients.get(&mac) else { return };
+        let named = |address: &IpAddr| match address {
+            IpAddr::V6(address) => suffixes.contains(&suffix_of(*address)),
+            IpAddr::V4(_) => false,
+        };
+        let interface = client.interface;
+        let dormant =
+            client.addresses.iter().filter(|(address, entry)| !entry.state.in_use() && named(address));
+        let ask: Vec<IpAddr> = dormant.map(|(address, _)| *address).collect();
+        for address in ask {
+            self.act(Action::Probe { interface, address, client: Some(mac) });
+        }
+    }
+
+    /// A probe of the address is due, or its patience has ended.
+    pub(super) fn address_due(&mut self, mac: Mac, address: IpAddr) {
+        let now = self.now;
+        let Some(client) = self.clients.get(&mac) else { return };
+        let Some(entry) = client.addresses.get(&address) else { return };
+        let interface = client.interface;
+        let due = entry.last_seen + self.probe_interval(client);
+        if entry.state == AddressState::Active && entry.probes == 0 && due > now {
+            return self.set_timer(Timer::Address(mac, address), due);
+        }
+        let spared = is_link_local(address) && client.routed().next().is_some();
+        if spared && entry.state == AddressState::Active && entry.probes == 0 {
+            // The routed addresses show whether the client is there.
+            return self.set_timer(Timer::Address(mac, address), now + self.probe_interval(client));
+        }
+        let schedule: &[Duration] = match entry.schedule {
+            Schedule::Liveness => &self.config.tunables.probe_schedule,
+            Schedule::DuplicateDetection => &DUPLICATE_DETECTION_SCHEDULE,
+            Schedule::Adoption => &adoption_schedule(self.config.tunables.adoption_age),
+        };
+        let Some(wait) = schedule.get(usize::from(entry.probes)).copied() else {
+            return self.address_silent(mac, address);
+        };
+        if let Some(entry) = self.clients.get_mut(&mac).and_then(|client| client.addresses.get_mut(&address))
+        {
+            entry.probes = entry.probes.saturating_add(1);
+        }
+        self.act(Action::Probe { interface, address, client: Some(mac) });
+        self.set_timer(Timer::Address(mac, address), now + wait);
+    }
+
+    /// Doubt has come up: ask now.
+    pub(super) fn verify_now(&mut self, mac: Mac, address: IpAddr) {
+        let entry = self.clients.get_mut(&mac).and_then(|client| client.addresses.get_mut(&address));
+        let Some(entry) = entry.filter(|entry| entry.state.in_use() && entry.probes == 0) else { return };
+        entry.last_seen = entry.last_seen.min(self.now);
+        entry.probes = 1;
+        let wait = self.config.tunables.probe_schedule.first().copied().unwrap_or(Duration::from_secs(1));
+        let Some(interface) = self.clients.get(&mac).map(|client| client.interface) else { return };
+        self.act(Action::Probe { interface, address, client: Some(mac) });
+        self.set_timer(Timer::Address(mac, address), self.now + wait);
+    }
+
+    /// All probes of the address stayed unanswered.
+    fn address_silent(&mut self, mac: Mac, address: IpAddr) {
+        let Some(client) = self.clients.get_mut(&mac) else { return };
+        let Some(entry) = client.addresses.get_mut(&address) else { return };
+        let rival = entry.rival.take();
+        let adopted = entry.schedule == Schedule::Adoption;
+        let before = std::mem::replace(&mut entry.state, AddressState::Inactive);
+        if before.in_use() {
+            self.address_changed(mac, address, Some(before));
+        } else {
+            self.remove_address(mac, address);
+        }
+        let done = self.clients.get(&mac).is_some_and(|c| !c.has_address_in_use() && c.association.is_none());
+        if done && before.in_use() {
+            let reason = if adopted { LeaveReason::Unconfirmed } else { LeaveReason::Silent };
+            self.leave(mac, reason, None);
+        }
+        let rival = rival.and_then(|rival| Some((rival, self.clients.get(&rival)?.interface)));
+        if let Some((rival, interface)) = rival {
+            self.holders.remove(&address);
+            self.act(Action::Probe { interface, address, client: Some(rival) });
+        }
+    }
+
+    /// Takes an address from a client, whatever its state.
+    pub(super) fn remove_address(&mut self, mac: Mac, address: IpAddr) {
+        let Some(client) = self.clients.get_mut(&mac) else { return };
+        let Some(entry) = client.addresses.get_mut(&address) else { return };
+        let before = std::mem::replace(&mut entry.state, AddressState::Inactive);
+        if before.in_use() {
+            self.address_changed(mac, address, Some(before));
+        }
+        self.clients.get_mut(&mac).and_then(|client| client.addresses.remove(&address));
+        self.timers.clear(&Timer::Address(mac, address));
+        if self.holders.get(&address) == Some(&mac) {
+            self.holders.remove(&address);
+        }
+    }
+
+    fn insert_address(
+        &mut self,
+        mac: Mac,
+        address: IpAddr,
+        state: AddressState,
+        seen: Timestamp,
+        schedule: Schedule,
+    ) {
+        let Some(client) = self.clients.get_mut(&mac) else { return };
+        let entry = Address { state, last_seen: seen, probes: 0, schedule, rival: None };
+        client.addresses.insert(address, entry);
+        if !is_link_local(address) {
+            self.holders.insert(address, mac);
+        }
+        if state.in_use() {
+            self.address_changed(mac, address, None);
+        }
+    }
+
+    /// The state of an address has changed from `before`: the kernel follows, and people are told.
+    fn address_changed(&mut self, mac: Mac, address: IpAddr, before: Option<AddressState>) {
+        let Some(client) = self.clients.get(&mac) else { return };
+        let Some(state) = client.addresses.get(&address).map(|entry| entry.state) else { return };
+        let neighbour = Neighbour { interface: client.interface, address, client: mac };
+        let route = self.host_route(address, client.interface);
+        let was_in_use = before.is_some_and(AddressState::in_use);
+        if !is_link_local(address) && state.in_use() && !was_in_use {
+            // The neighbour entry first: once the route stands, packets must not wait for resolution.
+            self.act(Action::InstallNeighbour(neighbour));
+            self.act(Action::InstallRoute(route));
+            self.address_appeared(mac, address);
+        } else if !is_link_local(address) && was_in_use && !state.in_use() {
+            self.act(Action::UninstallRoute(route));
+            self.act(Action::UninstallNeighbour(neighbour));
+        }
+        self.tell(Notice::AddressChanged { client: mac, address, from: before, to: Some(state) });
+    }
+
+    /// Whether another client here holds the address. It is asked; if it does not answer, the address is free.
+    fn is_held_by_another(&mut self, mac: Mac, address: IpAddr) -> bool {
+        let Some(holder) = self.holders.get(&address).copied().filter(|holder| *holder != mac) else {
+            return false;
+        };
+        let in_use = self.clients.get(&holder).and_then(|client| client.addresses.get(&address));
+        if !in_use.is_some_and(|entry| entry.state.in_use()) {
+            self.remove_address(holder, address);
+            return false;
+        }
+        self.counters.add(Counter::AddressContested);
+        self.verify_now(holder, address);
+        if let Some(entry) =
+            self.clients.get_mut(&holder).and_then(|client| client.addresses.get_mut(&address))
+        {
+            entry.rival = Some(mac);
+        }
+        true
+    }
+
+    /// Makes room for one more address of the client; `false` where there is none.
+    fn make_room(&mut self, mac: Mac, address: IpAddr) -> bool {
+        let Some(client) = self.clients.get(&mac) else { return false };
+        if is_link_local(address) {
+            return client.addresses.keys().filter(|a| is_link_local(**a)).count() < MAX_LINK_LOCALS;
+        }
+        if self.routable_count(mac) < self.config.tunables.max_addresses {
+            return true;
+        }
+        self.limit_reached(Counter::AddressLimit, "max_addresses");
+        // A client that changes its addresses keeps the ones it used last; those not in use go first.
+        let Some(client) = self.clients.get(&mac) else { return false };
+        let others = client.addresses.iter().filter(|(address, _)| !is_link_local(**address));
+        let victim = others
+            .min_by_key(|(_, entry)| (entry.state.in_use(), entry.last_seen))
+            .map(|(address, _)| *address);
+        let Some(victim) = victim else { return false };
+        self.remove_address(mac, victim);
+        true
+    }
+
+    fn routable_count(&self, mac: Mac) -> usize {
+        let client = self.clients.get(&mac);
+        client.map_or(0, |client| client.addresses.keys().filter(|address| !is_link_local(**address)).count())
+    }
+
+    /// Treats an address as heard from a client, as an operator says.
+    pub(super) fn address_by_operator(&mut self, mac: Mac, address: IpAddr, interface: crate::net::IfIndex) {
+        if self.client_noticed(mac, interface, None, Evidence::Operator) {
+            self.address_used(mac, address);
+        }
+    }
+}
+
+/// Five probes, the last wait half of the whole: what was adopted must be confirmed within `age`.
+fn adoption_schedule(age: Duration) -> [Duration; 5] {
+    [age / 30, age / 15, age / 8, age / 4, age / 2]
+}
+
+fn suffix_of(address: std::net::Ipv6Addr) -> [u8; 3] {
+    let octets = address.octets();
+    [octets[13], octets[14], octets[15]]
+}

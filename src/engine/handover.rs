@@ -1,0 +1,304 @@
+//! A client comes to this node: CLAIM until INFO, or until it is plain that nobody has it.
+//!
+//! ```text
+//!  noticed -> Looking --host route--> (window full: Waiting ->) Claiming --INFO--> Settled
+//!                \------no route---------------------------------^    \--nobody----^
+//! ```
+//! Unicast claims go to the node-client address where a host route leads to it, otherwise to the node that memory names. Claims
+//! are flooded where there is neither, and when the unicast stayed unanswered for 100 ms.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use super::Engine;
+use super::client::{Record, Schedule, difference, merge};
+use super::input::RouteLookup;
+use super::output::{Action, Direction, IntercomDestination, Notice};
+use super::stats::Counter;
+use super::timers::Timer;
+use crate::net::Mac;
+use crate::time::Timestamp;
+use crate::wire::intercom::{Body, Flags, Tail};
+
+/// Waits between transmissions of a CLAIM or an INFO until it is answered (design.md "Handover"); the last one repeats.
+pub(super) const RETRANSMISSIONS: [Duration; 5] = [
+    Duration::from_millis(15),
+    Duration::from_millis(25),
+    Duration::from_millis(60),
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+];
+/// Transmissions of one CLAIM or INFO at most: the first and 15 retries (as the C daemon).
+pub(super) const MAX_TRANSMISSIONS: u8 = 16;
+/// A unicast CLAIM unanswered for this long is flooded too.
+const FLOOD_AFTER: Duration = Duration::from_millis(100);
+/// Floods of one claim at most, and their distance.
+const MAX_FLOODS: u8 = 3;
+const FLOOD_INTERVAL: Duration = Duration::from_secs(1);
+/// The node-client address is taken when the first flood stayed unanswered for this long.
+const TAKE_AFTER: Duration = Duration::from_millis(300);
+
+/// How far the question is who serves the client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stay {
+    /// The route to its node-client address is being looked up. `memory`: the node it was handed to last.
+    Looking { memory: Option<Ipv6Addr> },
+    /// A claim to `target` waits for a place in the window.
+    Waiting { target: Ipv6Addr },
+    /// A claim is open.
+    Claiming(Claim),
+    /// We serve it.
+    Settled,
+}
+
+/// An open claim.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Claim {
+    /// Where unicast claims go.
+    target: Option<Ipv6Addr>,
+    /// Unicast transmissions so far, and when the next one is due.
+    sent: u8,
+    next_unicast: Timestamp,
+    /// Floods so far, and when the next one is due.
+    floods: u8,
+    next_flood: Timestamp,
+    /// When the node-client address is taken although nobody answered.
+    take_at: Timestamp,
+    /// The last transmission, for the round trip.
+    last_sent: Timestamp,
+}
+
+/// The window of claims in flight: claims that were sent first less than 100 ms ago and are unanswered. A thousand clients that
+/// move at once must not drown the node that has to answer.
+#[derive(Debug, Default)]
+pub(super) struct ClaimWindow {
+    in_flight: BTreeSet<Mac>,
+    waiting: VecDeque<Mac>,
+}
+
+impl Engine {
+    /// A new stay begins: recalls what is known of the client and claims it.
+    pub(super) fn recall_and_claim(&mut self, mac: Mac) {
+        let former = self.recall(mac);
+        let memory = former.as_ref().and_then(|former| former.handed_to);
+        let Some(client) = self.clients.get_mut(&mac) else { return };
+        client.sequence = former.as_ref().map_or(0, |former| former.sequence);
+        if self.interfaces.mesh().next().is_none() {
+            self.settle(mac);
+        } else {
+            client.stay = Stay::Looking { memory };
+            let address = self.config.node_client_prefix.node_client_address(mac);
+            self.act(Action::LookupRoute(IpAddr::V6(address)));
+        }
+        if let Some(former) = former {
+            self.addresses_told(mac, &former.record, Schedule::Liveness);
+        }
+    }
+
+    /// Merges what somebody says of a client into what we know; the difference is installed, tentatively.
+    pub(super) fn addresses_told(&mut self, mac: Mac, record: &Record, schedule: Schedule) {
+        let Some(known) = self.clients.get(&mac).map(super::client::Client::record) else { return };
+        let merged = merge(&known, record);
+        for address in difference(&known, &merged).added {
+            let seen = merged.addresses.get(&address).copied().unwrap_or(self.now);
+            self.address_told(mac, address, seen, schedule);
+        }
+    }
+
+    /// The kernel has told where the client's node-client address leads.
+    pub(super) fn claim_route_found(&mut self, mac: Mac, found: RouteLookup) {
+        let Some(client) = self.clients.get_mut(&mac) else { return };
+        let Stay::Looking { memory } = client.stay else { return };
+        let target = match found {
+            RouteLookup::HostRoute { .. } => Some(self.config.node_client_prefix.node_client_address(mac)),
+            RouteLookup::Local | RouteLookup::Other => memory,
+        };
+        match target {
+            Some(target) if self.claims.in_flight.len() >= self.config.tunables.max_claims_in_flight => {
+                client.stay = Stay::Waiting { target };
+                self.claims.waiting.push_back(mac);
+            }
+            target => self.open_claim(mac, target),
+        }
+    }
+
+    fn open_claim(&mut self, mac: Mac, target: Option<Ipv6Addr>) {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(&mac) else { return };
+        let (next_unicast, next_flood) = match target {
+            Some(_) => (now, now + FLOOD_AFTER),
+            None => (Timestamp::NEVER, now),
+        };
+        let take_at = Timestamp::NEVER;
+        client.stay = Stay::Claiming(Claim {
+            target,
+            sent: 0,
+            next_unicast,
+            floods: 0,
+            next_flood,
+            take_at,
+            last_sent: now,
+        });
+        if target.is_some() {
+            self.claims.in_flight.insert(mac);
+        }
+        self.claim_due(mac);
+    }
+
+    /// Something about an open claim is due: transmissions, the address, or the end.
+    pub(super) fn claim_due(&mut self, mac: Mac) {
+        let now = self.now;
+        let Some(client) = self.clients.get(&mac) else { return };
+        let Stay::Claiming(mut claim) = client.stay else { return };
+        let own = self.config.node_client_prefix.node_client_address(mac);
+        if claim.take_at <= now {
+            claim.take_at = Timestamp::NEVER;
+            self.take_node_client_address(mac);
+            if claim.target == Some(own) {
+                claim.next_unicast = Timestamp::NEVER; // it would reach ourselves
+            }
+        }
+        if claim.next_unicast <= now {
+            if let Some(target) = claim.target {
+                self.send_claim(mac, IntercomDestination::Unicast(target));
+                claim.last_sent = now;
+                claim.sent += 1;
+                let again = claim.sent < MAX_TRANSMISSIONS;
+                let wait = self.retransmit_after(claim.sent, None);
+                claim.next_unicast = if again { now + wait } else { Timestamp::NEVER };
+            }
+        }
+        if claim.next_flood <= now {
+            for interface in self.interfaces.mesh().collect::<Vec<_>>() {
+                self.send_claim(mac, IntercomDestination::Mesh(interface));
+            }
+            claim.last_sent = now;
+            claim.floods += 1;
+            if claim.floods == 1 && !self.clients.get(&mac).is_some_and(|c| c.holds_node_client_address) {
+                claim.take_at = now + TAKE_AFTER;
+            }
+            claim.next_flood =
+                if claim.floods < MAX_FLOODS { now + FLOOD_INTERVAL } else { Timestamp::NEVER };
+            self.claim_left_window(mac);
+        }
+        let next = claim.next_unicast.min(claim.next_flood).min(claim.take_at);
+        match self.clients.get_mut(&mac) {
+            Some(client) if next < Timestamp::NEVER => {
+                client.stay = Stay::Claiming(claim);
+                self.set_timer(Timer::Claim(mac), next);
+            }
+            _ => self.settle(mac),
+        }
+    }
+
+    /// The wait after the `sent`-th transmission: the schedule, but never sooner than the node took to answer last time.
+    pub(super) fn retransmit_after(&self, sent: u8, node: Option<Ipv6Addr>) -> Duration {
+        let step = usize::from(sent.saturating_sub(1)).min(RETRANSMISSIONS.len() - 1);
+        RETRANSMISSIONS[step].max(self.peers.patience(self.now, node))
+    }
+
+    fn send_claim(&mut self, mac: Mac, destination: IntercomDestination) {
+        let Some(client) = self.clients.get(&mac) else { return };
+        let tail = Tail {
+            age_ms: Some(self.age_ms(client.last_seen)),
+            sequence: Some(client.sequence),
+            ..Tail::default()
+        };
+        self.counters.add(Counter::ClaimSent);
+        self.send(destination, Body::Claim { client: mac, tail });
+    }
+
+    /// The claim is answered, old, or void: another may take its place in the window.
+    pub(super) fn claim_left_window(&mut self, mac: Mac) {
+        if !self.claims.in_flight.remove(&mac) {
+            return;
+        }
+        while let Some(next) = self.claims.waiting.pop_front() {
+            if let Some(Stay::Waiting { target }) = self.clients.get(&next).map(|client| client.stay) {
+                return self.open_claim(next, Some(target));
+            }
+        }
+    }
+
+    /// We serve the client: the claim ends, the node-client address is ours.
+    fn settle(&mut self, mac: Mac) {
+        let Some(client) = self.clients.get_mut(&mac) else { return };
+        client.stay = Stay::Settled;
+        self.timers.clear(&Timer::Claim(mac));
+        self.take_node_client_address(mac);
+        self.claim_left_window(mac);
+    }
+
+    fn take_node_client_address(&mut self, mac: Mac) {
+        let Some(client) = self.clients.get_mut(&mac) else { return };
+        if !std::mem::replace(&mut client.holds_node_client_address, true) {
+            self.act(Action::AddNodeClientAddress(self.config.node_client_prefix.node_client_address(mac)));
+        }
+    }
+
+    /// INFO has come for a client. Returns whether it is to be acknowledged.
+    ///
+    /// It counts only while a claim of ours is open; one for a client that we serve, or that has left, repeats an INFO whose ACK was lost.
+    pub(super) fn info_for_claim(
+        &mut self,
+        peer: Ipv6Addr,
+        mac: Mac,
+        addresses: &[Ipv6Addr],
+        tail: Tail,
+    ) -> bool {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(&mac) else { return self.former.contains_key(&mac) };
+        if client.is_settled() {
+            return true;
+        }
+        if tail.flags.has(Flags::REFUSED) {
+            self.counters.add(Counter::InfoRefused);
+            return false;
+        }
+        let from_memory = tail.flags.has(Flags::FROM_MEMORY);
+        client.sequence = client.sequence.max(tail.sequence.unwrap_or(0));
+        let arrived = client.since;
+        if let Stay::Claiming(claim) = client.stay {
+            self.peers.measured(now, peer, now.since(claim.last_sent));
+        }
+        let seen = now.before(Duration::from_millis(u64::from(tail.age_ms.unwrap_or(0))));
+        let addresses = self.usable_addresses(addresses);
+        let count = addresses.len();
+        let record =
+            Record { last_seen: seen, addresses: addresses.into_iter().map(|a| (a, seen)).collect() };
+        self.addresses_told(mac, &record, Schedule::Liveness);
+        if !from_memory {
+            self.settle(mac);
+            self.counters.add(Counter::HandoverIncoming);
+            let (direction, duration) = (Direction::Incoming, now.since(arrived));
+            self.tell(Notice::ClientHandedOver { client: mac, direction, peer, addresses: count, duration });
+        }
+        !from_memory
+    }
+
+    /// The addresses of an INFO that may be used at all, no more than a client may have.
+    fn usable_addresses(&mut self, addresses: &[Ipv6Addr]) -> Vec<IpAddr> {
+        let mut usable = Vec::new();
+        let v4_prefix = self.config.v4_prefix;
+        for address in addresses.iter().map(|address| v4_prefix.from_wire(*address)) {
+            if !self.is_routable(address) {
+                self.counters.add(Counter::InfoAddressOutside);
+            } else if usable.len() >= self.config.tunables.max_addresses {
+                self.limit_reached(Counter::AddressLimit, "max_addresses");
+            } else {
+                usable.push(address);
+            }
+        }
+        usable
+    }
+
+    /// What decides between two nodes that claim the same client at once: the higher SEQ, then the smaller AGE, then the lower node
+    /// address. Returns whether the peer's claim wins.
+    pub(super) fn rival_claim_wins(&self, mac: Mac, peer: Ipv6Addr, tail: &Tail) -> bool {
+        let Some(client) = self.clients.get(&mac) else { return true };
+        let theirs = (tail.sequence.unwrap_or(0), tail.age_ms.unwrap_or(0), peer);
+        let ours = (client.sequence, self.age_ms(client.last_seen), self.config.node_address);
+        (theirs.0, ours.1, ours.2) > (ours.0, theirs.1, theirs.2)
+    }
+}

@@ -1,0 +1,175 @@
+//! The intercom as the engine sees it: what is believed of a datagram, what is passed on, how one is sent.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::Engine;
+use super::flood::Novelty;
+use super::input::IntercomReceived;
+use super::output::{Action, IntercomDestination};
+use super::stats::Counter;
+use crate::net::{Mac, is_host_address, is_link_local};
+use crate::wire::intercom::{self, Body, Capabilities, Packet, Tail};
+
+/// What this node announces. RELAY is not accepted yet.
+pub(super) const OUR_CAPABILITIES: Capabilities = Capabilities::TAILS;
+
+/// CLAIMs forwarded for one sender per second, as a multiple of `flood_rate`: a thousand clients may move at once.
+const CLAIM_FLOOD_FACTOR: u32 = 10;
+
+impl Engine {
+    pub(super) fn intercom_received(&mut self, received: IntercomReceived) {
+        if let Err(reason) = self.intercom_accepted(received) {
+            self.counters.add(reason);
+        }
+    }
+
+    /// Takes a datagram in, or names the reason why not.
+    fn intercom_accepted(&mut self, received: IntercomReceived) -> Result<(), Counter> {
+        let IntercomReceived { interface, source, destination, packet, datagram } = received;
+        if !self.interfaces.is_mesh(interface) {
+            return Err(Counter::DropNotMeshInterface);
+        }
+        let packet = packet.map_err(Counter::from)?;
+        let Packet { sender, capabilities, .. } = packet;
+        let source_bad = source.is_multicast() || source.is_unspecified();
+        if source_bad || !is_host_address(IpAddr::V6(sender)) || is_link_local(IpAddr::V6(sender)) {
+            return Err(Counter::DropBadSender);
+        }
+        if sender == self.config.node_address {
+            return Err(Counter::DropOwnPacket);
+        }
+        self.peers.heard(self.now, sender, capabilities, self.config.tunables.max_peers);
+        if destination.is_multicast() {
+            self.flood_received(sender, packet.body, datagram)
+        } else {
+            self.unicast_received(sender, packet.body)
+        }
+    }
+
+    /// A flooded packet: never twice, never more than its sender may, and on to the others unless it was answered here.
+    fn flood_received(&mut self, sender: Ipv6Addr, body: Body, mut datagram: Vec<u8>) -> Result<(), Counter> {
+        let tunables = &self.config.tunables;
+        let (age, limit, rate) = (tunables.seen_flood_age, tunables.max_seen_floods, tunables.flood_rate);
+        match self.seen_floods.check(self.now, intercom::flood_identity(&datagram), age, limit) {
+            Novelty::New => {}
+            Novelty::Duplicate => return Err(Counter::DropDuplicate),
+            Novelty::Full => return Err(Counter::DropFloodTableFull),
+        }
+        let peer = self.peers.heard(
+            self.now,
+            sender,
+            self.peers_capabilities(sender),
+            self.config.tunables.max_peers,
+        );
+        let forward = match body {
+            Body::Seek { address, tail } => {
+                if !peer.seeks.take(self.now, rate) {
+                    return Err(Counter::DropFloodRate);
+                }
+                self.count(Counter::SeekReceived, tail);
+                self.seek_received(sender, address)
+            }
+            Body::Claim { client, tail } => {
+                if !peer.claims.take(self.now, rate.saturating_mul(CLAIM_FLOOD_FACTOR)) {
+                    return Err(Counter::DropFloodRate);
+                }
+                self.count(Counter::ClaimReceived, tail);
+                self.checked_client(client)?;
+                self.claim_received(sender, client, tail, true)
+            }
+            Body::Info { .. } | Body::Ack { .. } | Body::Relay { .. } => {
+                return Err(Counter::DropMulticastOnlyUnicast);
+            }
+        };
+        if forward && intercom::decrement_ttl(&mut datagram) {
+            self.counters.add(Counter::FloodForwarded);
+            for interface in self.interfaces.mesh().collect::<Vec<_>>() {
+                let destination = IntercomDestination::Mesh(interface);
+                self.act(Action::SendIntercom { destination, datagram: datagram.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// A unicast packet: handling is idempotent, so it is never taken for a duplicate (a C daemon's nonce is constant).
+    fn unicast_received(&mut self, sender: Ipv6Addr, body: Body) -> Result<(), Counter> {
+        match body {
+            Body::Seek { address, tail } => {
+                self.count(Counter::SeekReceived, tail);
+                self.seek_received(sender, address);
+            }
+            Body::Claim { client, tail } => {
+                self.count(Counter::ClaimReceived, tail);
+                self.checked_client(client)?;
+                self.claim_received(sender, client, tail, false);
+            }
+            Body::Info { plat: _, client, addresses, tail } => {
+                self.count(Counter::InfoReceived, tail);
+                self.checked_client(client)?;
+                return self.info_received(sender, client, &addresses, tail);
+            }
+            Body::Ack { client, tail } => {
+                self.count(Counter::AckReceived, tail);
+                self.ack_received(sender, client);
+            }
+            Body::Relay { .. } => return Err(Counter::DropRelay),
+        }
+        Ok(())
+    }
+
+    fn info_received(
+        &mut self,
+        sender: Ipv6Addr,
+        mac: Mac,
+        addresses: &[Ipv6Addr],
+        tail: Tail,
+    ) -> Result<(), Counter> {
+        // The PLAT prefix of a peer is of no use to us, and never overwrites our own (the C daemon's does).
+        let ours = self.clients.contains_key(&mac) || self.former.contains_key(&mac);
+        if self.info_for_search(addresses) && !ours {
+            return Ok(());
+        }
+        if !self.info_for_claim(sender, mac, addresses, tail) {
+            return if ours { Ok(()) } else { Err(Counter::InfoUnexpected) };
+        }
+        self.counters.add(Counter::AckSent);
+        self.send(IntercomDestination::Unicast(sender), Body::Ack { client: mac, tail: Tail::default() });
+        Ok(())
+    }
+
+    fn count(&mut self, counter: Counter, tail: Tail) {
+        self.counters.add(counter);
+        if tail.broken {
+            self.counters.add(Counter::TailBroken);
+        }
+    }
+
+    fn checked_client(&self, mac: Mac) -> Result<(), Counter> {
+        if mac.is_unicast() { Ok(()) } else { Err(Counter::DropBadClient) }
+    }
+
+    fn peers_capabilities(&self, node: Ipv6Addr) -> Capabilities {
+        self.peers.get(node).map_or(Capabilities::default(), |peer| peer.capabilities)
+    }
+
+    /// Sends a packet of our own, with a fresh nonce.
+    pub(super) fn send(&mut self, destination: IntercomDestination, body: Body) {
+        self.send_for(self.config.node_address, destination, body);
+    }
+
+    /// Sends a packet in the name of `sender`: a claim that is passed on, whose answer must go to the claimer.
+    pub(super) fn send_for(&mut self, sender: Ipv6Addr, destination: IntercomDestination, body: Body) {
+        let capabilities = if sender == self.config.node_address {
+            OUR_CAPABILITIES
+        } else {
+            self.peers_capabilities(sender)
+        };
+        let ttl = match destination {
+            IntercomDestination::Unicast(_) => intercom::TTL_UNICAST,
+            IntercomDestination::Mesh(_) => intercom::TTL_FLOOD,
+        };
+        let packet = Packet { ttl, capabilities, nonce: self.random.nonce(), sender, body };
+        let datagram = intercom::emit(&packet);
+        self.act(Action::SendIntercom { destination, datagram });
+    }
+}

@@ -1,0 +1,285 @@
+//! Presence: facts from everywhere become "this client is here", and its silence becomes "it is gone".
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Engine;
+use super::client::{Client, Evidence};
+use super::handover::Stay;
+use super::input::{FdbEntry, FrameHeard, NeighbourFact, NeighbourState};
+use super::output::{Action, LeaveReason, Neighbour, Notice};
+use super::stats::Counter;
+use super::timers::Timer;
+use crate::net::{IfIndex, Mac, is_link_local};
+use crate::time::Timestamp;
+use crate::wire::frame::FrameContent;
+
+/// Frames that were on their way when a client was handed over are read after the CLAIM. Evidence this soon after it is not believed
+/// but asked after.
+pub(super) const HANDOVER_ECHO: Duration = Duration::from_millis(100);
+
+impl Engine {
+    pub(super) fn fdb_seen(&mut self, entry: FdbEntry) {
+        if entry.permanent || !self.config.sources.netlink {
+            return;
+        }
+        let Some(interface) = self.interfaces.client_interface_of_bridge(entry.bridge) else { return };
+        if self.interfaces.client_interface_of(entry.port).is_none() {
+            return; // behind the port of the client interface itself
+        }
+        if self.dumping && !self.clients.contains_key(&entry.mac) {
+            self.ask_after(entry.mac, interface);
+        } else if !self.dumping {
+            self.client_noticed(entry.mac, interface, Some(entry.port), Evidence::ForwardingDatabase);
+        }
+    }
+
+    pub(super) fn frame_heard(&mut self, frame: FrameHeard) {
+        let Some(interface) = self.interfaces.client_interface_of(frame.interface) else {
+            return self.counters.add(Counter::EvidenceElsewhere);
+        };
+        if !self.client_noticed(frame.source, interface, Some(frame.interface), Evidence::Frame) {
+            return;
+        }
+        match frame.content {
+            FrameContent::Uses(address) => self.address_used(frame.source, address),
+            FrameContent::WantsToUse(address) => self.address_wanted(frame.source, address),
+            FrameContent::ListensTo(suffixes) => self.suffixes_heard(frame.source, &suffixes),
+        }
+    }
+
+    pub(super) fn neighbour_seen(&mut self, fact: NeighbourFact) {
+        if !self.interfaces.is_client(fact.interface) {
+            return;
+        }
+        let NeighbourFact { interface, address, mac, state, ours } = fact;
+        let known = self.holders.get(&address).copied();
+        match (state, mac) {
+            (NeighbourState::Failed, _) => self.neighbour_failed(interface, address, ours),
+            (NeighbourState::Reachable, Some(mac)) if ours && known == Some(mac) => {
+                self.address_used(mac, address);
+                // A reachable entry would be used unasked for up to 45 s. As a stale one, the kernel verifies it by unicast
+                // as soon as traffic flows, and reports the failure within 11 s.
+                self.install_neighbour(mac, address);
+            }
+            (NeighbourState::Reachable | NeighbourState::Stale, Some(mac))
+                if !ours && self.config.sources.netlink =>
+            {
+                let fresh = state == NeighbourState::Reachable || known.is_none();
+                if self.dumping {
+                    self.neighbour_dumped(interface, mac, address);
+                } else if fresh && self.client_noticed(mac, interface, None, Evidence::NeighbourTable) {
+                    self.address_used(mac, address);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An old fact about somebody unknown: ask, and let the answer be the evidence.
+    fn neighbour_dumped(&mut self, interface: IfIndex, mac: Mac, address: IpAddr) {
+        let relevant = self.is_routable(address) || is_link_local(address);
+        if relevant
+            && mac.is_unicast()
+            && !self.interfaces.is_own_mac(mac)
+            && !self.holders.contains_key(&address)
+        {
+            self.act(Action::Probe { interface, address, client: Some(mac) });
+        }
+    }
+
+    /// The kernel asked a client in vain because traffic for it was flowing.
+    fn neighbour_failed(&mut self, interface: IfIndex, address: IpAddr, _ours: bool) {
+        let Some(mac) = self.holders.get(&address).copied() else { return };
+        if self.clients.get(&mac).is_some_and(|client| client.interface == interface) {
+            self.install_neighbour(mac, address);
+            self.verify_now(mac, address);
+        }
+    }
+
+    /// Somebody removed an entry that should stand.
+    pub(super) fn neighbour_gone(&mut self, interface: IfIndex, address: IpAddr) {
+        let Some(mac) = self.holders.get(&address).copied() else { return };
+        let Some(client) = self.clients.get(&mac) else { return };
+        let in_use = client.addresses.get(&address).is_some_and(|entry| entry.state.in_use());
+        if client.interface == interface && in_use {
+            self.install_neighbour(mac, address);
+        }
+    }
+
+    pub(super) fn install_neighbour(&mut self, client: Mac, address: IpAddr) {
+        if let Some(interface) = self.clients.get(&client).map(|client| client.interface) {
+            if !is_link_local(address) {
+                self.act(Action::InstallNeighbour(Neighbour { interface, address, client }));
+            }
+        }
+    }
+
+    pub(super) fn station_associated(&mut self, interface: IfIndex, mac: Mac) {
+        let Some(client_interface) = self.interfaces.client_interface_of(interface) else { return };
+        if !self.config.sources.nl80211 {
+            return;
+        }
+        if self.client_noticed(mac, client_interface, Some(interface), Evidence::Station) {
+            if let Some(client) = self.clients.get_mut(&mac) {
+                client.association = Some(interface);
+            }
+        }
+    }
+
+    pub(super) fn station_left(&mut self, interface: IfIndex, mac: Mac) {
+        let Some(client) = self.clients.get_mut(&mac) else { return };
+        if client.association != Some(interface) {
+            return;
+        }
+        client.association = None;
+        // It moved to another port of this node and was heard there: its stay goes on.
+        if client.port == Some(interface) {
+            self.leave(mac, LeaveReason::Disassociated, None);
+        }
+    }
+
+    /// Takes in a sign of life of a client. Returns whether it is served here now.
+    pub(super) fn client_noticed(
+        &mut self,
+        mac: Mac,
+        interface: IfIndex,
+        port: Option<IfIndex>,
+        evidence: Evidence,
+    ) -> bool {
+        if !mac.is_unicast() || self.interfaces.is_own_mac(mac) {
+            return false;
+        }
+        let now = self.now;
+        if let Some(client) = self.clients.get_mut(&mac) {
+            client.last_seen = now;
+            client.evidence = evidence;
+            client.port = port.or(client.port);
+            if client.interface != interface {
+                self.move_client(mac, interface);
+            }
+            return true;
+        }
+        if self.is_handover_echo(mac, evidence) {
+            return false;
+        }
+        if self.clients.len() >= self.config.tunables.max_clients {
+            self.limit_reached(Counter::ClientLimit, "max_clients");
+            return false;
+        }
+        let mut client = Client::new(mac, interface, evidence, now);
+        client.port = port;
+        self.clients.insert(mac, client);
+        self.set_timer(Timer::Client(mac), now + self.config.tunables.client_age);
+        self.tell(Notice::ClientArrived { client: mac, interface });
+        self.recall_and_claim(mac);
+        self.act(Action::QueryClient { interface, client: mac });
+        true
+    }
+
+    /// A client that was handed over a moment ago and seems to be here: asks it instead of believing.
+    fn is_handover_echo(&mut self, mac: Mac, evidence: Evidence) -> bool {
+        let Some(former) = self.former.get(&mac) else { return false };
+        let until = former.since + HANDOVER_ECHO;
+        let echo = former.handed_to.is_some() && self.now < until;
+        if !echo || matches!(evidence, Evidence::Station | Evidence::Operator) {
+            return false;
+        }
+        self.set_timer(Timer::Recheck(mac), until);
+        true
+    }
+
+    pub(super) fn recheck_due(&mut self, mac: Mac) {
+        let Some(former) = self.former.get(&mac) else { return };
+        let interface = former.interface;
+        let addresses: Vec<IpAddr> = former.record.addresses.keys().copied().collect();
+        if self.interfaces.is_client(interface) {
+            self.ask_after(mac, interface);
+            for address in addresses {
+                self.act(Action::Probe { interface, address, client: Some(mac) });
+            }
+        }
+    }
+
+    /// Asks a MAC that may be a client's to show itself.
+    fn ask_after(&mut self, mac: Mac, interface: IfIndex) {
+        if mac.is_unicast() && !self.interfaces.is_own_mac(mac) {
+            self.act(Action::QueryClient { interface, client: mac });
+        }
+    }
+
+    /// The client is behind another client interface of this node now: no handover, nothing is lost.
+    fn move_client(&mut self, mac: Mac, interface: IfIndex) {
+        let Some(client) = self.clients.get_mut(&mac) else { return };
+        let old = std::mem::replace(&mut client.interface, interface);
+        let routed: Vec<IpAddr> = client.routed().collect();
+        for address in routed {
+            self.act(Action::InstallNeighbour(Neighbour { interface, address, client: mac }));
+            self.act(Action::InstallRoute(self.host_route(address, interface)));
+            self.act(Action::UninstallNeighbour(Neighbour { interface: old, address, client: mac }));
+        }
+    }
+
+    /// A client without address in use and without association is forgotten after its time.
+    pub(super) fn client_due(&mut self, mac: Mac) {
+        let Some(client) = self.clients.get(&mac) else { return };
+        let age = self.config.tunables.client_age;
+        let due = client.last_seen + age;
+        if client.association.is_some() || client.has_address_in_use() {
+            self.set_timer(Timer::Client(mac), self.now + age);
+        } else if due > self.now {
+            self.set_timer(Timer::Client(mac), due);
+        } else {
+            self.leave(mac, LeaveReason::Silent, None);
+        }
+    }
+
+    /// Ends the client's stay: everything of it goes from the kernel, and what is worth knowing is remembered.
+    pub(super) fn leave(&mut self, mac: Mac, reason: LeaveReason, handed_to: Option<std::net::Ipv6Addr>) {
+        let Some(client) = self.clients.remove(&mac) else { return };
+        for address in client.addresses.keys() {
+            self.timers.clear(&Timer::Address(mac, *address));
+            if self.holders.get(address) == Some(&mac) {
+                self.holders.remove(address);
+            }
+        }
+        self.timers.clear(&Timer::Client(mac));
+        self.timers.clear(&Timer::Claim(mac));
+        for address in client.routed() {
+            self.act(Action::UninstallRoute(self.host_route(address, client.interface)));
+            self.act(Action::UninstallNeighbour(Neighbour {
+                interface: client.interface,
+                address,
+                client: mac,
+            }));
+        }
+        if client.holds_node_client_address {
+            let address = self.config.node_client_prefix.node_client_address(mac);
+            self.act(Action::RemoveNodeClientAddress(address));
+        }
+        if !matches!(client.stay, Stay::Settled) {
+            self.claim_left_window(mac);
+        }
+        self.remember(&client, handed_to);
+        self.tell(Notice::ClientLeft { client: mac, reason });
+    }
+
+    /// How long after its last sign of life an address of this client is asked.
+    pub(super) fn probe_interval(&self, client: &Client) -> Duration {
+        let tunables = &self.config.tunables;
+        let interval = if client.association.is_some() {
+            tunables.probe_interval_associated
+        } else {
+            tunables.probe_interval
+        };
+        interval.min(MAX_PROBE_INTERVAL)
+    }
+
+    /// The time of the last sign of life as the age that a tail carries, in milliseconds.
+    pub(super) fn age_ms(&self, last_seen: Timestamp) -> u32 {
+        u32::try_from(self.now.since(last_seen).as_millis()).unwrap_or(u32::MAX)
+    }
+}
+
+/// An address is never asked less often than this, whatever is configured.
+const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(900);

@@ -1,0 +1,231 @@
+//! A client goes to another node: their CLAIM, our INFO until ACK, and the memory of clients that were here.
+
+use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use super::Engine;
+use super::client::{Client, Record};
+use super::handover::{MAX_TRANSMISSIONS, Stay};
+use super::output::{Direction, IntercomDestination, LeaveReason, Notice};
+use super::stats::Counter;
+use super::timers::Timer;
+use crate::net::{IfIndex, Mac, is_link_local};
+use crate::time::Timestamp;
+use crate::wire::intercom::{Body, Flags, Plat, Tail};
+
+/// An INFO with five or more addresses crashes a C daemon.
+const MAX_ADDRESSES_TO_C: usize = 4;
+/// How often a claim is passed on from former holder to former holder.
+const MAX_HOPS: u8 = 4;
+/// A claim whose evidence is older than ours by more than this is a late or repeated one: the client has come back since. The margin covers
+/// frames that are read late and clocks that tick apart; a claimer that really has the client hears it again and then claims afresh.
+const OUTDATED_AFTER: Duration = Duration::from_secs(1);
+
+/// A client that was here.
+#[derive(Clone, Debug)]
+pub(super) struct Former {
+    /// What is known of it.
+    pub(super) record: Record,
+    /// Where it was.
+    pub(super) interface: IfIndex,
+    /// The node it was handed to, where it was claimed.
+    pub(super) handed_to: Option<Ipv6Addr>,
+    /// The number of its stay there, as far as is known.
+    pub(super) sequence: u32,
+    /// When it left.
+    pub(super) since: Timestamp,
+}
+
+/// An INFO that is not acknowledged yet.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    record: Record,
+    sequence: u32,
+    sent: u8,
+    last_sent: Timestamp,
+    started: Timestamp,
+}
+
+impl Engine {
+    /// Remembers a client that leaves, and for how long: `former_age`, as the C daemon does.
+    pub(super) fn remember(&mut self, client: &Client, handed_to: Option<Ipv6Addr>) {
+        let limit = self.config.tunables.max_former;
+        if limit == 0 {
+            return;
+        }
+        if self.former.len() >= limit && !self.former.contains_key(&client.mac) {
+            let oldest = self.former.iter().min_by_key(|(_, former)| former.since).map(|(mac, _)| *mac);
+            if let Some(oldest) = oldest {
+                self.forget(oldest);
+            }
+        }
+        let known = client.addresses.iter().filter(|(address, _)| !is_link_local(**address));
+        let record = Record {
+            last_seen: client.last_seen,
+            addresses: known.map(|(address, entry)| (*address, entry.last_seen)).collect::<BTreeMap<_, _>>(),
+        };
+        let sequence = client.sequence.saturating_add(u32::from(handed_to.is_some()));
+        let former = Former { record, interface: client.interface, handed_to, sequence, since: self.now };
+        self.forget(client.mac);
+        for address in former.record.addresses.keys() {
+            self.former_holders.insert(*address, client.mac);
+        }
+        self.former.insert(client.mac, former);
+        self.set_timer(Timer::Former(client.mac), self.now + self.config.tunables.former_age);
+    }
+
+    /// The client is back: what was remembered, which is memory no longer.
+    pub(super) fn recall(&mut self, mac: Mac) -> Option<Former> {
+        let peers: Vec<Ipv6Addr> = self.outgoing_of(mac).collect();
+        for peer in peers {
+            self.outgoing.remove(&(mac, peer));
+            self.timers.clear(&Timer::Info(mac, peer));
+        }
+        self.forget(mac)
+    }
+
+    fn forget(&mut self, mac: Mac) -> Option<Former> {
+        self.timers.clear(&Timer::Former(mac));
+        self.timers.clear(&Timer::Recheck(mac));
+        let former = self.former.remove(&mac)?;
+        for address in former.record.addresses.keys() {
+            if self.former_holders.get(address) == Some(&mac) {
+                self.former_holders.remove(address);
+            }
+        }
+        Some(former)
+    }
+
+    pub(super) fn former_due(&mut self, mac: Mac) {
+        self.forget(mac);
+    }
+
+    fn outgoing_of(&self, mac: Mac) -> impl Iterator<Item = Ipv6Addr> + '_ {
+        let range = (mac, Ipv6Addr::UNSPECIFIED)..=(mac, Ipv6Addr::from_bits(u128::MAX));
+        self.outgoing.range(range).map(|((_, peer), _)| *peer)
+    }
+
+    /// A CLAIM has come. Returns whether a flooded one is to be forwarded.
+    pub(super) fn claim_received(&mut self, peer: Ipv6Addr, mac: Mac, tail: Tail, flooded: bool) -> bool {
+        if let Some(client) = self.clients.get(&mac) {
+            return match client.stay {
+                Stay::Settled if self.is_outdated(client, &tail) => {
+                    self.counters.add(Counter::ClaimOutdated);
+                    false
+                }
+                Stay::Settled => {
+                    self.relinquish(mac, peer);
+                    false
+                }
+                // We claim it ourselves; somebody else may serve it and has to hear this too.
+                _ if self.rival_claim_wins(mac, peer, &tail) => {
+                    self.relinquish(mac, peer);
+                    true
+                }
+                _ => {
+                    self.counters.add(Counter::ClaimLost);
+                    true
+                }
+            };
+        }
+        if self.outgoing.contains_key(&(mac, peer)) {
+            // Our INFO was lost, or crossed with this repetition: say it again, but not more often than the peer asks.
+            self.info_due(mac, peer);
+            return false;
+        }
+        let Some(former) = self.former.get(&mac).cloned() else {
+            self.counters.add(Counter::ClaimUnknown);
+            return true;
+        };
+        self.send_info(mac, peer, &former.record, former.sequence, true);
+        if !flooded {
+            self.pass_on(peer, mac, &former, tail);
+        }
+        true
+    }
+
+    /// Whether we heard the client well after the claimer did.
+    fn is_outdated(&self, client: &Client, tail: &Tail) -> bool {
+        let Some(age_ms) = tail.age_ms else { return false };
+        let theirs = self.now.before(Duration::from_millis(u64::from(age_ms)));
+        client.last_seen > theirs + OUTDATED_AFTER
+    }
+
+    /// Hands the client over to `peer`: it answers INFO, withdraws, and remembers.
+    fn relinquish(&mut self, mac: Mac, peer: Ipv6Addr) {
+        let Some(client) = self.clients.get(&mac) else { return };
+        let record = client.record();
+        let sequence = client.sequence.saturating_add(1);
+        let now = self.now;
+        if self.outgoing.len() < self.config.tunables.max_former {
+            let outgoing = Outgoing { record, sequence, sent: 0, last_sent: now, started: now };
+            self.outgoing.insert((mac, peer), outgoing);
+            self.info_due(mac, peer);
+        } else {
+            self.send_info(mac, peer, &record, sequence, false);
+        }
+        self.leave(mac, LeaveReason::Claimed, Some(peer));
+    }
+
+    /// An unacknowledged INFO is to be sent (again).
+    pub(super) fn info_due(&mut self, mac: Mac, peer: Ipv6Addr) {
+        let Some(mut outgoing) = self.outgoing.remove(&(mac, peer)) else { return };
+        if outgoing.sent >= MAX_TRANSMISSIONS {
+            self.timers.clear(&Timer::Info(mac, peer));
+            return;
+        }
+        self.send_info(mac, peer, &outgoing.record, outgoing.sequence, false);
+        outgoing.sent += 1;
+        outgoing.last_sent = self.now;
+        let wait = self.retransmit_after(outgoing.sent, Some(peer));
+        self.set_timer(Timer::Info(mac, peer), self.now + wait);
+        self.outgoing.insert((mac, peer), outgoing);
+    }
+
+    fn send_info(&mut self, mac: Mac, peer: Ipv6Addr, record: &Record, sequence: u32, from_memory: bool) {
+        let ours = self.peers.understands_tails(peer);
+        let limit = if ours { self.config.tunables.max_addresses } else { MAX_ADDRESSES_TO_C };
+        let addresses =
+            record.addresses.keys().take(limit).map(|address| self.config.v4_prefix.to_wire(*address));
+        let tail = Tail {
+            age_ms: Some(self.age_ms(record.last_seen)),
+            sequence: Some(sequence),
+            flags: if from_memory { Flags::FROM_MEMORY } else { Flags::default() },
+            ..Tail::default()
+        };
+        let plat = self.config.plat_prefix.map(|prefix| Plat { lease: 0, prefix });
+        let body = Body::Info {
+            plat,
+            client: mac,
+            addresses: addresses.collect(),
+            tail: if ours { tail } else { Tail::default() },
+        };
+        self.counters.add(Counter::InfoSent);
+        self.send(IntercomDestination::Unicast(peer), body);
+    }
+
+    /// A unicast claim reached a node that has no longer what it asks for: it goes on to the node that was given the client, never back.
+    fn pass_on(&mut self, peer: Ipv6Addr, mac: Mac, former: &Former, tail: Tail) {
+        let hops = tail.hops.unwrap_or(0);
+        let Some(next) = former.handed_to.filter(|next| *next != peer && hops < MAX_HOPS) else { return };
+        self.counters.add(Counter::ClaimPassedOn);
+        let tail = Tail { hops: Some(hops + 1), broken: false, ..tail };
+        self.send_for(peer, IntercomDestination::Unicast(next), Body::Claim { client: mac, tail });
+    }
+
+    /// An ACK has come: the handover from us is complete.
+    pub(super) fn ack_received(&mut self, peer: Ipv6Addr, mac: Mac) {
+        let Some(outgoing) = self.outgoing.remove(&(mac, peer)) else { return };
+        self.timers.clear(&Timer::Info(mac, peer));
+        self.peers.measured(self.now, peer, self.now.since(outgoing.last_sent));
+        self.counters.add(Counter::HandoverOutgoing);
+        self.tell(Notice::ClientHandedOver {
+            client: mac,
+            direction: Direction::Outgoing,
+            peer,
+            addresses: outgoing.record.addresses.len(),
+            duration: self.now.since(outgoing.started),
+        });
+    }
+}
