@@ -3,6 +3,8 @@
 //! The bytes are in `tests/vectors/*.hex`: `# comment`, or `name: hex` with blanks between the parts. What they mean is here.
 //! A vector without an expectation, or the other way round, fails.
 
+#![allow(clippy::unwrap_used, reason = "a vector that cannot be read is a failed test")]
+
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
