@@ -1,1 +1,442 @@
-//! One driver for each kernel interface, no policy.
+//! The kernel side: one driver for each kernel interface, no policy.
+//!
+//! [`Kernel`] turns what the kernel says into [`Input`]s and carries out [`Action`]s. It keeps no state of roaming: what it
+//! remembers are sockets and, for the source addresses of probes, the interfaces' MACs and addresses.
+//!
+//! All waiting happens in [`Kernel::next`], all of it on tokio's AsyncFd. It is cancel-safe: a future that is dropped has
+//! lost nothing.
+
+mod address;
+mod error;
+mod events;
+mod facts;
+mod interfaces;
+mod neighbour;
+mod netlink;
+mod reconcile;
+mod route;
+mod sys;
+mod sysctl;
+mod tun;
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::net::Ipv6Addr;
+use std::task::{Context as Task, Poll};
+
+use futures_util::task::noop_waker_ref;
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::LinkMessage;
+
+use crate::engine::config::Sources;
+use crate::engine::input::{FailureReason, Input};
+use crate::engine::output::{Action, HostRoute};
+use crate::net::{IfIndex, InterfaceName, Prefix};
+pub use error::KernelError;
+use error::{Context, is_errno};
+use events::Events;
+use interfaces::Interfaces;
+use netlink::Requests;
+pub use reconcile::Repairs;
+use route::{PROTOCOL, PROTOCOL_PREFIX, Route, TABLE_MAIN};
+use tun::Tun;
+
+/// A datagram of any kind that we read fits in.
+const SCRATCH_BYTES: usize = 65536;
+
+/// What the kernel side must know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The name of the capture TUN.
+    pub tun: InterfaceName,
+    /// The source address of intercom datagrams. It need not exist yet.
+    pub node_address: Ipv6Addr,
+    /// Where the node-client addresses on `lo` are.
+    pub node_client_prefix: Prefix,
+    /// The metric of our routes (16).
+    pub metric: u32,
+    /// Which sources of evidence are used.
+    pub sources: Sources,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A fact.
+    Input(Input),
+    /// Facts were lost (a netlink buffer was too small), or what we installed is gone (the TUN was removed and is made anew). Dump
+    /// and reconcile.
+    StateLost(&'static str),
+    /// The kernel side does not work any more, and cannot be repaired from within.
+    Broken(KernelError),
+}
+
+/// What was dropped, by reason.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Counters {
+    /// Netlink messages that could not be decoded.
+    pub netlink_undecodable: u64,
+    /// Netlink messages that the kernel did not send.
+    pub netlink_not_from_kernel: u64,
+    /// Times that netlink messages were lost.
+    pub netlink_overruns: u64,
+    /// Frames that passed the filter of a packet socket and said nothing.
+    pub frames_not_parsed: u64,
+    /// Intercom datagrams larger than any buffer, or without the packet information that was asked for.
+    pub intercom_unreadable: u64,
+    /// Packets that the kernel did not take back because the TUN's queue was full.
+    pub tun_full: u64,
+    /// Actions that failed.
+    pub actions_failed: u64,
+}
+
+/// The kernel side of the daemon.
+pub struct Kernel {
+    settings: Settings,
+    requests: Requests,
+    events: Events,
+    tun: Tun,
+    interfaces: Interfaces,
+    counters: Counters,
+    /// Netlink messages and events read, not told yet: those of one datagram.
+    messages: VecDeque<RouteNetlinkMessage>,
+    pending: VecDeque<Event>,
+    /// The source to be asked first.
+    turn: usize,
+    /// Where every datagram is read into.
+    scratch: Box<[u8]>,
+}
+
+impl Kernel {
+    /// Opens everything. Must be called inside a tokio runtime with I/O and time.
+    ///
+    /// # Errors
+    /// Where something that the daemon cannot do without cannot be had: privileges, the TUN, the intercom's port.
+    pub async fn open(settings: Settings) -> Result<Self, KernelError> {
+        let events = Events::open().context("open", "netlink event socket")?;
+        let mut requests = Requests::open().context("open", "netlink request socket")?;
+        let tun = Tun::open(&settings.tun, &mut requests).await?;
+        Ok(Self {
+            settings,
+            requests,
+            events,
+            tun,
+            interfaces: Interfaces::default(),
+            counters: Counters::default(),
+            messages: VecDeque::new(),
+            pending: VecDeque::new(),
+            turn: 0,
+            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+        })
+    }
+
+    /// What was dropped so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The capture TUN's number. Changes when the TUN was removed by somebody and made anew.
+    pub fn tun(&self) -> IfIndex {
+        self.tun.index()
+    }
+
+    /// Replaces the socket for announcements by one with a receive buffer of this size. The default is 4 MB; tests take less.
+    ///
+    /// # Errors
+    /// Where the socket cannot be had.
+    pub fn set_event_buffer(&mut self, bytes: usize) -> Result<(), KernelError> {
+        self.events = Events::with_buffer(bytes).context("open", "netlink event socket")?;
+        Ok(())
+    }
+
+    /// Everything the kernel knows, as facts: links first, then forwarding databases, then neighbours. For the start, after
+    /// [`Event::StateLost`] and for [`Action::Rescan`].
+    ///
+    /// # Errors
+    /// Where the kernel does not answer.
+    pub async fn dump(&mut self) -> Result<Vec<Input>, KernelError> {
+        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let links = self.requests.dump(&request).await.context("dump", "links")?;
+        let addresses = address::dump(&mut self.requests).await?;
+        self.interfaces.clear();
+        let mut facts = Vec::with_capacity(links.len());
+        for message in links {
+            facts.extend(self.fact(message));
+        }
+        for address in addresses {
+            self.interfaces.address_seen(address);
+        }
+        for forwarding in [true, false] {
+            for message in neighbour::dump(&mut self.requests, forwarding).await? {
+                facts.extend(self.fact(RouteNetlinkMessage::NewNeighbour(message)));
+            }
+        }
+        Ok(facts)
+    }
+
+    /// What an earlier run left: host routes of our protocol in any table that point at an interface, and node-client addresses.
+    ///
+    /// # Errors
+    /// Where the kernel does not answer.
+    pub async fn dump_own(&mut self) -> Result<Vec<Input>, KernelError> {
+        let neighbours: Vec<_> = neighbour::dump(&mut self.requests, false)
+            .await?
+            .iter()
+            .filter_map(|message| facts::neighbour(message).map(|neighbour| neighbour.fact))
+            .collect();
+        let mut found = Vec::new();
+        for (route, message) in route::dump(&mut self.requests, PROTOCOL).await? {
+            let elsewhere = [IfIndex(0), facts::LOOPBACK, self.tun.index()].contains(&route.interface);
+            if elsewhere || !route.is_host() || !route::is_unicast(&message) {
+                continue;
+            }
+            let address = route.destination.address();
+            let client = neighbours
+                .iter()
+                .find(|fact| (fact.interface, fact.address) == (route.interface, address))
+                .and_then(|fact| fact.mac);
+            let (interface, table) = (route.interface, route.table);
+            found.push(Input::RouteAdopted { address, interface, table, client });
+        }
+        for address in self.node_client_addresses().await? {
+            found.push(Input::NodeClientAddressAdopted(address));
+        }
+        Ok(found)
+    }
+
+    /// The node-client addresses on `lo`.
+    async fn node_client_addresses(&mut self) -> Result<Vec<Ipv6Addr>, KernelError> {
+        let prefix = self.settings.node_client_prefix;
+        let node_address = self.settings.node_address;
+        Ok(address::dump(&mut self.requests)
+            .await?
+            .into_iter()
+            .filter_map(|found| match found.address {
+                std::net::IpAddr::V6(address)
+                    if found.interface == facts::LOOPBACK
+                        && found.length == 128
+                        && address != node_address
+                        && prefix.client_of(address).is_some() =>
+                {
+                    Some(address)
+                }
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// Waits until something happens. Cancel-safe.
+    pub async fn next(&mut self) -> Event {
+        poll_fn(|task| self.poll_next(task)).await
+    }
+
+    /// What has happened already, for draining with a budget. `None` may also mean that tokio wants its turn.
+    pub fn try_next(&mut self) -> Option<Event> {
+        match self.poll_next(&mut Task::from_waker(noop_waker_ref())) {
+            Poll::Ready(event) => Some(event),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Asks all sources in turn, beginning behind the one that spoke last: none starves.
+    fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Event> {
+        const SOURCES: usize = 2;
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                return Poll::Ready(event);
+            }
+            if let Some(message) = self.messages.pop_front() {
+                let fact = self.fact(message);
+                self.pending.extend(fact.map(Event::Input));
+                continue;
+            }
+            let first = self.turn;
+            let spoke = (0..SOURCES).map(|n| (first + n) % SOURCES).find(|source| {
+                match source {
+                    0 => self.poll_events(task),
+                    _ => self.poll_tun(task),
+                }
+                .is_ready()
+            });
+            match spoke {
+                Some(source) => self.turn = (source + 1) % SOURCES,
+                None => return Poll::Pending,
+            }
+        }
+    }
+
+    fn poll_events(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        let Self { events, scratch, counters, messages, .. } = self;
+        events.poll(task, scratch, counters, messages).map(|result| {
+            let Err(error) = result else { return };
+            let lost = if is_errno(&error, &[libc::ENOBUFS]) {
+                counters.netlink_overruns += 1;
+                "netlink messages were lost"
+            } else {
+                "the netlink socket broke"
+            };
+            messages.clear();
+            self.pending.push_back(match events.reopen().context("open", "netlink event socket") {
+                Ok(()) => Event::StateLost(lost),
+                Err(error) => Event::Broken(error),
+            });
+        })
+    }
+
+    fn poll_tun(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        self.tun.poll_read(task, &mut self.scratch).map(|result| {
+            self.pending.push_back(match result {
+                Ok(length) => Event::Input(Input::PacketForUnknown(self.scratch[..length].to_vec())),
+                Err(error) => Event::Broken(KernelError::new("read from TUN", &self.settings.tun, error)),
+            });
+        })
+    }
+
+    /// The fact that a netlink message tells; keeps the knowledge of interfaces up to date.
+    fn fact(&mut self, message: RouteNetlinkMessage) -> Option<Input> {
+        match message {
+            RouteNetlinkMessage::NewLink(message) => {
+                let link = facts::link(&message)?;
+                self.interfaces.link_seen(link.index, link.mac);
+                Some(Input::LinkSeen(link))
+            }
+            RouteNetlinkMessage::DelLink(message) => {
+                if !facts::is_whole_link(&message) {
+                    return None;
+                }
+                let index = IfIndex(message.header.index);
+                self.interfaces.link_gone(index);
+                Some(Input::LinkGone(index))
+            }
+            RouteNetlinkMessage::NewAddress(message) => {
+                self.interfaces.address_seen(address::Address::read(&message)?);
+                None
+            }
+            RouteNetlinkMessage::DelAddress(message) => {
+                self.interfaces.address_gone(&address::Address::read(&message)?);
+                None
+            }
+            RouteNetlinkMessage::NewRoute(message) => {
+                route::host_route_seen(&message, self.tun.index()).map(Input::HostRouteSeen)
+            }
+            RouteNetlinkMessage::NewNeighbour(message) => self.neighbour_fact(&message, true),
+            RouteNetlinkMessage::DelNeighbour(message) => self.neighbour_fact(&message, false),
+            _ => None,
+        }
+    }
+
+    fn neighbour_fact(
+        &self,
+        message: &netlink_packet_route::neighbour::NeighbourMessage,
+        seen: bool,
+    ) -> Option<Input> {
+        let wanted = self.settings.sources.netlink;
+        if let Some(entry) = facts::fdb(message) {
+            return wanted.then_some(if seen { Input::FdbSeen(entry) } else { Input::FdbGone(entry) });
+        }
+        let fact = facts::neighbour(message)?.fact;
+        if !wanted && !fact.ours {
+            return None;
+        }
+        Some(if seen {
+            Input::NeighbourSeen(fact)
+        } else {
+            Input::NeighbourGone { interface: fact.interface, address: fact.address }
+        })
+    }
+
+    /// Carries out one action. `None` is success; a look-up gives its answer, a failure [`Input::ActionFailed`].
+    ///
+    /// [`Action::Rescan`] and [`Action::Reconcile`] are the daemon's, by [`Kernel::dump`] and [`Kernel::reconcile`]: they are
+    /// ignored here.
+    pub async fn apply(&mut self, action: Action) -> Option<Input> {
+        match self.carry_out(&action).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.counters.actions_failed += 1;
+                tracing::debug!(%error, "action failed");
+                let reason = match error {
+                    KernelError::Occupied(_) => FailureReason::Occupied,
+                    _ => FailureReason::Refused,
+                };
+                Some(Input::ActionFailed { action: Box::new(action), reason })
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, action: &Action) -> Result<Option<Input>, KernelError> {
+        match action {
+            Action::InstallRoute(host) => {
+                let route = self.host_route(host);
+                route::install(&mut self.requests, &route).await?;
+            }
+            Action::UninstallRoute(host) => {
+                let route = self.host_route(host);
+                route::uninstall(&mut self.requests, &route).await?;
+            }
+            Action::InstallPrefixRoute(prefix) => {
+                let route = self.prefix_route(*prefix);
+                route::install(&mut self.requests, &route).await?;
+            }
+            Action::UninstallPrefixRoute(prefix) => {
+                let route = self.prefix_route(*prefix);
+                route::uninstall(&mut self.requests, &route).await?;
+            }
+            Action::InstallNeighbour(entry) => neighbour::install(&mut self.requests, entry).await?,
+            Action::UninstallNeighbour(entry) => neighbour::uninstall(&mut self.requests, entry).await?,
+            Action::AddNodeClientAddress(address) => address::add(&mut self.requests, *address).await?,
+            Action::RemoveNodeClientAddress(address) => {
+                address::remove(&mut self.requests, *address).await?;
+            }
+            Action::LookupRoute(address) => {
+                let found = route::look_up(&mut self.requests, *address, self.tun.index()).await?;
+                return Ok(Some(Input::RouteLookedUp { address: *address, found }));
+            }
+            Action::ReleasePacket(packet) => self.release(packet)?,
+            Action::JoinMesh(_)
+            | Action::LeaveMesh(_)
+            | Action::Listen(_)
+            | Action::StopListening(_)
+            | Action::SendIntercom { .. }
+            | Action::Probe { .. }
+            | Action::QueryClient { .. }
+            | Action::SendUnreachable { .. }
+            | Action::Rescan
+            | Action::Reconcile => {}
+        }
+        Ok(None)
+    }
+
+    fn release(&mut self, packet: &[u8]) -> Result<(), KernelError> {
+        match self.tun.write(packet) {
+            Err(error) if is_errno(&error, &[libc::EAGAIN, libc::ENOBUFS]) => self.counters.tun_full += 1,
+            result => result.context("write to TUN", &self.settings.tun)?,
+        }
+        Ok(())
+    }
+
+    fn host_route(&self, host: &HostRoute) -> Route {
+        Route {
+            destination: Prefix::host(host.address),
+            table: host.table,
+            metric: self.settings.metric,
+            protocol: PROTOCOL,
+            interface: host.interface,
+        }
+    }
+
+    fn prefix_route(&self, prefix: Prefix) -> Route {
+        Route {
+            destination: prefix,
+            table: TABLE_MAIN,
+            metric: self.settings.metric,
+            protocol: PROTOCOL_PREFIX,
+            interface: self.tun.index(),
+        }
+    }
+
+    /// Ends: closes everything. The TUN goes with its descriptor, unless an administrator made it persistent.
+    pub async fn shut_down(self) {
+        drop(self);
+    }
+}
