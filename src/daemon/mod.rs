@@ -1,1 +1,112 @@
-//! The loop that feeds and drains the engine.
+//! The loop that feeds and drains the engine: wait, read the clock, feed what happened, carry out what the engine orders.
+//!
+//! Nothing in the loop ends the daemon but a signal. What goes wrong is logged, told to the engine, and repaired by the next
+//! comparison of the kernel with [`Engine::desired_state`](crate::engine::Engine::desired_state).
+
+mod clock;
+mod command_file;
+mod dispatch;
+mod failures;
+mod log;
+mod notices;
+pub mod options;
+mod reload;
+mod resync;
+mod run;
+mod signals;
+mod stub;
+mod sys;
+
+use std::io;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::control::{Server, SocketError};
+use crate::engine::{Engine, Input};
+use clock::Clock;
+pub use log::one_line;
+use options::Options;
+use run::{Daemon, End};
+use signals::Signals;
+use stub::{Event, Kernel, KernelError, Settings};
+
+/// Commands of the control socket that wait for the loop.
+const MAX_REQUESTS: usize = 64;
+/// How long an orderly end may take before the process ends anyway.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the daemon does not start. Its text is one line.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The control socket cannot be opened.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The kernel does not give what is needed.
+    #[error("{0}")]
+    Kernel(#[from] KernelError),
+    /// A part of the process itself is missing.
+    #[error("{operation}: {source}")]
+    Process {
+        /// What was tried.
+        operation: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+/// Runs the daemon until a signal ends it.
+///
+/// # Errors
+/// Where it cannot start. Nothing is left behind then.
+pub async fn run(options: Options) -> Result<(), StartError> {
+    log::start(options.log_level, options.log_addresses);
+    let failed = |operation| move |source| StartError::Process { operation, source };
+    let signals = Signals::new().map_err(failed("take signals"))?;
+    let clock = Clock::new().map_err(failed("read the clock"))?;
+    let seed = clock::seed().map_err(failed("read /dev/urandom"))?;
+    // First of all: where another instance answers on the socket, its routes must not be touched.
+    let server = match &options.socket {
+        Some(path) => Some(Server::bind(path).await?),
+        None => None,
+    };
+    let mut kernel = Kernel::open(Settings {
+        tun: options.tun.clone(),
+        node_address: options.config.node_address,
+        node_client_prefix: options.config.node_client_prefix,
+        metric: options.metric,
+        sources: options.config.sources,
+    })
+    .await?;
+    let mut engine = Engine::new(options.config.clone(), seed, clock.now());
+    let mut found = kernel.dump_own().await?;
+    found.extend(kernel.dump().await?);
+    found.push(Input::StartCompleted);
+    for input in found {
+        engine.handle(clock.now(), input);
+    }
+
+    let mut daemon = Daemon::new(engine, kernel, clock, options);
+    daemon.start().await;
+    let (sender, requests) = mpsc::channel(MAX_REQUESTS);
+    let server = server.map(|server| tokio::spawn(server.serve(sender)));
+    let end = daemon.run(requests, signals).await;
+
+    match end {
+        End::Stop => {
+            tracing::info!("ending, nothing is left behind");
+            if timeout(END_TIMEOUT, daemon.shut_down()).await.is_err() {
+                tracing::error!("the kernel did not take everything back in time");
+            }
+        }
+        End::Leave => tracing::info!("ending, clients' routes are left for the next instance"),
+    }
+    if let Some(server) = server {
+        server.abort();
+        // Cancelled, as just asked; waiting for it removes the socket's file before the process ends.
+        let _ = server.await;
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! The engine's news as log lines: fixed messages with fields. What names a client is told at debug only.
+
+use std::fmt;
+
+use tracing::{debug, info, warn};
+
+use super::log::Sensitive;
+use crate::engine::client::AddressState;
+use crate::engine::output::{Direction, LeaveReason, Notice};
+
+/// Logs one piece of news.
+pub fn log(notice: &Notice) {
+    match notice {
+        Notice::ClientArrived { client, interface } => {
+            debug!(client = %Sensitive(client), interface = interface.0, "client arrived");
+        }
+        Notice::ClientLeft { client, reason } => {
+            debug!(client = %Sensitive(client), reason = leave_reason(*reason), "client left");
+        }
+        Notice::ClientHandedOver { client, direction, peer, addresses, duration } => {
+            let milliseconds = duration.as_millis();
+            let direction = match direction {
+                Direction::Incoming => "incoming",
+                Direction::Outgoing => "outgoing",
+            };
+            info!(direction, node = %peer, addresses, milliseconds, "handover completed");
+            debug!(client = %Sensitive(client), direction, node = %peer, "client handed over");
+        }
+        Notice::AddressChanged { client, address, from, to } => debug!(
+            client = %Sensitive(client),
+            address = %Sensitive(address),
+            from = %State(*from),
+            to = %State(*to),
+            "address state changed"
+        ),
+        Notice::AddressContested { address, holder, rival } => {
+            warn!("an address is used by two clients, the first one keeps it");
+            debug!(
+                address = %Sensitive(address),
+                client = %Sensitive(holder),
+                rival = %Sensitive(rival),
+                "address contested"
+            );
+        }
+        Notice::InterfaceChanged { name, problem: Some(problem) } => {
+            warn!(interface = %name, problem, "interface cannot be used");
+        }
+        Notice::InterfaceChanged { name, problem: None } => info!(interface = %name, "interface is in use"),
+        Notice::RouteOccupied { address } => {
+            warn!("another program's route stands where a host route should go");
+            debug!(address = %Sensitive(address), "host route occupied");
+        }
+        Notice::LimitReached { limit } => warn!(limit, "limit reached"),
+    }
+}
+
+fn leave_reason(reason: LeaveReason) -> &'static str {
+    match reason {
+        LeaveReason::Claimed => "claimed",
+        LeaveReason::Silent => "silent",
+        LeaveReason::Disassociated => "disassociated",
+        LeaveReason::Removed => "removed",
+        LeaveReason::Unconfirmed => "unconfirmed",
+    }
+}
+
+/// The state of an address, or that it was not known.
+struct State(Option<AddressState>);
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            None => "unknown",
+            Some(AddressState::Inactive) => "inactive",
+            Some(AddressState::Tentative) => "tentative",
+            Some(AddressState::Active) => "active",
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! The difference between two command files, as commands (SIGHUP).
+//!
+//! What was changed at run time by other ways in stays as it is: only what differs between the files is touched.
+
+use crate::engine::Command;
+use crate::engine::command::LogLevel;
+use crate::net::{InterfaceName, Prefix};
+
+use super::options::Options;
+
+/// What the command line, and a command file on top of it, want to be so.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    mesh_interfaces: Vec<InterfaceName>,
+    client_interfaces: Vec<InterfaceName>,
+    prefixes: Vec<Prefix>,
+    export_table: u32,
+    log_level: LogLevel,
+}
+
+impl Wanted {
+    /// What the command line wants.
+    pub fn new(options: &Options) -> Self {
+        let wanted = Self {
+            mesh_interfaces: options.config.mesh_interfaces.clone(),
+            client_interfaces: options.config.client_interfaces.clone(),
+            prefixes: options.config.prefixes.clone(),
+            export_table: options.config.export_table,
+            log_level: options.log_level,
+        };
+        wanted.with(&options.commands)
+    }
+
+    /// What is wanted after these commands.
+    pub fn with(&self, commands: &[Command]) -> Self {
+        let mut wanted = self.clone();
+        for command in commands {
+            match command {
+                Command::AttachMeshInterface(name) => add(&mut wanted.mesh_interfaces, name),
+                Command::DetachMeshInterface(name) => wanted.mesh_interfaces.retain(|other| other != name),
+                Command::AttachClientInterface(name) => add(&mut wanted.client_interfaces, name),
+                Command::DetachClientInterface(name) => {
+                    wanted.client_interfaces.retain(|other| other != name)
+                }
+                Command::AddPrefix(prefix) => add(&mut wanted.prefixes, prefix),
+                Command::RemovePrefix(prefix) => wanted.prefixes.retain(|other| other != prefix),
+                Command::SetExportTable(table) => wanted.export_table = *table,
+                Command::SetLogLevel(level) => wanted.log_level = *level,
+                Command::AddAddress(..)
+                | Command::RemoveAddress(..)
+                | Command::Probe(..)
+                | Command::DropClient(_)
+                | Command::GetClients
+                | Command::GetPrefixes
+                | Command::GetMeshInterfaces
+                | Command::HasRoute(_) => {}
+            }
+        }
+        wanted
+    }
+
+    /// The commands that lead from `self` to `new`.
+    ///
+    /// Interfaces are detached before others are attached, for one may change its role; prefixes are added before others are
+    /// removed, for an address may lie in both.
+    pub fn difference(&self, new: &Self) -> Vec<Command> {
+        let mut commands = Vec::new();
+        let (mesh, client) = (&self.mesh_interfaces, &self.client_interfaces);
+        commands.extend(only_in(mesh, &new.mesh_interfaces).map(Command::DetachMeshInterface));
+        commands.extend(only_in(client, &new.client_interfaces).map(Command::DetachClientInterface));
+        commands.extend(only_in(&new.prefixes, &self.prefixes).map(Command::AddPrefix));
+        commands.extend(only_in(&self.prefixes, &new.prefixes).map(Command::RemovePrefix));
+        if self.export_table != new.export_table {
+            commands.push(Command::SetExportTable(new.export_table));
+        }
+        commands.extend(only_in(&new.mesh_interfaces, mesh).map(Command::AttachMeshInterface));
+        commands.extend(only_in(&new.client_interfaces, client).map(Command::AttachClientInterface));
+        if self.log_level != new.log_level {
+            commands.push(Command::SetLogLevel(new.log_level));
+        }
+        commands
+    }
+}
+
+fn add<T: Clone + PartialEq>(list: &mut Vec<T>, item: &T) {
+    if !list.contains(item) {
+        list.push(item.clone());
+    }
+}
+
+fn only_in<'a, T: Clone + PartialEq>(list: &'a [T], other: &'a [T]) -> impl Iterator<Item = T> + 'a {
+    list.iter().filter(|item| !other.contains(item)).cloned()
+}
+
+/// The commands that lead from the command file `old` to `new`, on top of what the command line wants: the difference of
+/// what both want, then what `new` asks to be done once and `old` did not.
+pub fn difference(base: &Wanted, old: &[Command], new: &[Command]) -> Vec<Command> {
+    let mut commands = base.with(old).difference(&base.with(new));
+    let once = only_in(new, old).filter(|command| {
+        matches!(
+            command,
+            Command::AddAddress(..)
+                | Command::RemoveAddress(..)
+                | Command::Probe(..)
+                | Command::DropClient(_)
+        )
+    });
+    commands.extend(once);
+    commands
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::options::{Parsed, parse};
+
+    fn base() -> Wanted {
+        let arguments = ["-a", "2001:db8::1", "-p", "10.0.0.0/8", "-m", "mesh0", "--set-export-table", "9"];
+        match parse(arguments).unwrap() {
+            Parsed::Run(options) => Wanted::new(&options),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn file(lines: &[&str]) -> Vec<Command> {
+        lines.iter().map(|line| line.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_same_file_changes_nothing() {
+        let lines = file(&[
+            "add-prefix 192.168.0.0/16",
+            "attach-client-interface eth0",
+            "probe 10.0.0.1 02:00:00:00:00:01",
+        ]);
+        assert_eq!(difference(&base(), &lines, &lines), []);
+    }
+
+    #[test]
+    fn what_is_no_longer_in_the_file_is_undone_but_not_what_the_command_line_wants() {
+        let old = file(&[
+            "add-prefix 192.168.0.0/16",
+            "add-prefix 10.0.0.0/8",
+            "attach-mesh-interface mesh0",
+            "attach-mesh-interface mesh1",
+            "set-export-table 10",
+            "set-log-level trace",
+        ]);
+        let expected = file(&[
+            "detach-mesh-interface mesh1",
+            "remove-prefix 192.168.0.0/16",
+            "set-export-table 9",
+            "set-log-level info",
+        ]);
+        assert_eq!(difference(&base(), &old, &[]), expected);
+    }
+
+    #[test]
+    fn an_interface_that_changes_its_role_is_detached_first_and_orders_are_given_once() {
+        let old = file(&["attach-mesh-interface eth0", "drop-client 02:00:00:00:00:01"]);
+        let new = file(&[
+            "attach-client-interface eth0",
+            "drop-client 02:00:00:00:00:01",
+            "drop-client 02:00:00:00:00:02",
+            "get-clients",
+        ]);
+        let expected = file(&[
+            "detach-mesh-interface eth0",
+            "attach-client-interface eth0",
+            "drop-client 02:00:00:00:00:02",
+        ]);
+        assert_eq!(difference(&base(), &old, &new), expected);
+    }
+
+    #[test]
+    fn a_difference_leads_from_one_to_the_other() {
+        let old = base().with(&file(&["add-prefix 192.168.0.0/16", "detach-mesh-interface mesh0"]));
+        let new = base().with(&file(&["remove-prefix 10.0.0.0/8", "attach-client-interface eth1"]));
+        assert_eq!(old.with(&old.difference(&new)).difference(&new), []);
+    }
+}

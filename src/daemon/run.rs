@@ -1,0 +1,279 @@
+//! The loop itself.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tracing::{debug, error, info, warn};
+
+use super::clock::Clock;
+use super::dispatch::dispatch;
+use super::failures::Failures;
+use super::options::Options;
+use super::reload::{self, Wanted};
+use super::resync::Resync;
+use super::signals::{Signal, Signals};
+use super::{Event, Kernel, command_file, notices};
+use crate::control::{Reply, Request};
+use crate::engine::{Action, Command, Engine, Input, Output};
+use crate::time::Timestamp;
+
+/// Events fed before the engine is drained: enough to keep up, few enough that the first one's answer does not wait.
+const MAX_EVENTS: usize = 256;
+/// Outputs carried out before signals, timers and requests have their turn again.
+const MAX_OUTPUTS: usize = 4096;
+
+/// How the loop ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// Leave nothing behind.
+    Stop,
+    /// Leave everything for adoption.
+    Leave,
+}
+
+/// The engine, the world, and what stands between them.
+pub struct Daemon {
+    engine: Engine,
+    kernel: Kernel,
+    clock: Clock,
+    failures: Failures,
+    resync: Resync,
+    options: Options,
+    /// The last command file that was right.
+    file_commands: Vec<Command>,
+    /// The engine has more to say than one round took.
+    unfinished: bool,
+}
+
+/// What ended a wait.
+enum Wake {
+    Kernel(Event),
+    Request(Request),
+    Signal(Signal),
+    Timer,
+}
+
+impl Daemon {
+    /// A daemon whose engine has been told what the kernel holds.
+    pub fn new(engine: Engine, kernel: Kernel, clock: Clock, options: Options) -> Self {
+        let file_commands = options.file_commands.clone();
+        let (failures, resync) = (Failures::default(), Resync::default());
+        Self { engine, kernel, clock, failures, resync, options, file_commands, unfinished: false }
+    }
+
+    /// Carries out what the engine wants at once and the commands of the command line and the command file.
+    pub async fn start(&mut self) {
+        self.drain().await;
+        let commands: Vec<Command> =
+            self.options.commands.iter().chain(&self.options.file_commands).cloned().collect();
+        self.obey(&commands).await;
+        info!(version = env!("CARGO_PKG_VERSION"), "started");
+    }
+
+    /// Runs until a signal ends it.
+    pub async fn run(&mut self, mut requests: mpsc::Receiver<Request>, mut signals: Signals) -> End {
+        loop {
+            let delay = self.delay();
+            let wake = tokio::select! {
+                event = self.kernel.next() => Wake::Kernel(event),
+                Some(request) = requests.recv() => Wake::Request(request),
+                signal = signals.next() => Wake::Signal(signal),
+                () = wait(delay) => Wake::Timer,
+            };
+            let now = self.clock.now();
+            let mut answer = None;
+            match wake {
+                Wake::Kernel(event) => self.feed(now, event),
+                Wake::Request(Request { command, reply }) => {
+                    let outcome = dispatch(&command, &mut self.engine, &mut self.kernel, now).await;
+                    answer = Some((reply, outcome));
+                }
+                Wake::Signal(Signal::Stop) => return End::Stop,
+                Wake::Signal(Signal::Leave) => return End::Leave,
+                Wake::Signal(Signal::Reload) => self.reload().await,
+                Wake::Timer => {}
+            }
+            if self.engine.poll_timeout().is_some_and(|(due, _)| due <= now) {
+                self.engine.handle(now, Input::Timeout);
+            }
+            self.drain().await;
+            self.compare_if_due().await;
+            if let Some((reply, outcome)) = answer {
+                // Only now: who is told OK finds it done. A client that has gone away is none of our business.
+                let _ = reply.send(outcome);
+            }
+        }
+    }
+
+    /// Takes everything back that this daemon put into the kernel.
+    pub async fn shut_down(mut self) {
+        self.engine.shut_down(self.clock.now());
+        self.drain().await;
+        while self.unfinished {
+            self.drain().await;
+        }
+        self.reconcile().await;
+        self.kernel.shut_down().await;
+    }
+
+    /// How long to wait at most; `None` is for ever.
+    fn delay(&self) -> Option<Duration> {
+        if self.unfinished {
+            return Some(Duration::ZERO);
+        }
+        let timer = self.engine.poll_timeout().map(|(due, _)| due);
+        let due = [timer, self.resync.deadline()].into_iter().flatten().min()?;
+        Some(due.since(self.clock.now()))
+    }
+
+    /// Tells the engine what happened, and what else is there already.
+    fn feed(&mut self, now: Timestamp, first: Event) {
+        let mut next = Some(first);
+        for _ in 0..MAX_EVENTS {
+            match next {
+                Some(Event::Input(input)) => self.engine.handle(now, input),
+                Some(Event::StateLost(reason)) => self.resync.want(reason),
+                None => return,
+            }
+            next = self.kernel.try_next();
+        }
+        // The last one was taken already and must not be lost.
+        match next {
+            Some(Event::Input(input)) => self.engine.handle(now, input),
+            Some(Event::StateLost(reason)) => self.resync.want(reason),
+            None => {}
+        }
+    }
+
+    /// Carries out what the engine wants, in its order.
+    async fn drain(&mut self) {
+        for _ in 0..MAX_OUTPUTS {
+            match self.engine.poll() {
+                None => {
+                    self.unfinished = false;
+                    return;
+                }
+                Some(Output::Notice(notice)) => notices::log(&notice),
+                Some(Output::Action(Action::Rescan)) => {
+                    self.dump("the engine asked for it").await;
+                }
+                Some(Output::Action(Action::Reconcile)) => self.reconcile().await,
+                Some(Output::Action(action)) => self.apply(action).await,
+            }
+        }
+        self.unfinished = true;
+    }
+
+    async fn apply(&mut self, action: Action) {
+        let watched = self.failures.watched(&action);
+        let result = self.kernel.apply(action).await;
+        match &result {
+            Some(Input::ActionFailed { action, reason }) => self.failures.failed(action, *reason),
+            _ => self.failures.succeeded(watched),
+        }
+        if let Some(input) = result {
+            self.engine.handle(self.clock.now(), input);
+        }
+    }
+
+    /// Tells the engine everything that the kernel holds. Where the kernel does not say, it is asked again later.
+    async fn dump(&mut self, reason: &'static str) {
+        let now = self.clock.now();
+        match self.kernel.dump().await {
+            Ok(inputs) => {
+                debug!(reason, facts = inputs.len(), "kernel state read");
+                inputs.into_iter().for_each(|input| self.engine.handle(now, input));
+            }
+            Err(problem) => {
+                warn!(reason, error = %problem, "kernel state cannot be read");
+                self.resync.failed(now, reason);
+            }
+        }
+    }
+
+    /// Makes the kernel hold what the engine wants it to hold.
+    async fn reconcile(&mut self) {
+        match self.kernel.reconcile(&self.engine.desired_state()).await {
+            Ok(repairs) if repairs.installed + repairs.removed == 0 => {}
+            Ok(repairs) => {
+                info!(installed = repairs.installed, removed = repairs.removed, "kernel state repaired");
+            }
+            Err(problem) => {
+                warn!(error = %problem, "kernel state cannot be compared");
+                self.resync.failed(self.clock.now(), "comparison failed");
+            }
+        }
+    }
+
+    async fn compare_if_due(&mut self) {
+        if let Some(reason) = self.resync.take(self.clock.now()) {
+            self.dump(reason).await;
+            self.drain().await;
+            self.reconcile().await;
+        }
+    }
+
+    /// Carries out commands of which nobody reads the answer but the log's reader.
+    async fn obey(&mut self, commands: &[Command]) {
+        for command in commands {
+            let now = self.clock.now();
+            let name = command.spec().name;
+            match dispatch(command, &mut self.engine, &mut self.kernel, now).await {
+                Reply::Refused(refusal) => {
+                    warn!(command = name, reason = refusal_name(&refusal), "command refused")
+                }
+                Reply::Failed(problem) => warn!(command = name, reason = problem, "command failed"),
+                Reply::HostRoute(stands) => info!(command = name, stands, "command answered"),
+                Reply::Clients(status) => {
+                    info!(command = name, clients = status.clients.len(), "command answered")
+                }
+                Reply::Prefixes(status) => {
+                    info!(command = name, prefixes = ?status.prefixes, "command answered")
+                }
+                Reply::MeshInterfaces(status) => {
+                    info!(command = name, interfaces = ?status.names, "command answered")
+                }
+                Reply::Done => debug!(command = name, "command carried out"),
+            }
+            self.drain().await;
+        }
+    }
+
+    /// Applies what changed in the command file, and compares the kernel's state in any case.
+    async fn reload(&mut self) {
+        self.resync.want("reload");
+        let Some(path) = &self.options.command_file else { return };
+        match command_file::read(path) {
+            Ok(new) => {
+                let base = Wanted::new(&self.options);
+                let commands = reload::difference(&base, &self.file_commands, &new);
+                info!(commands = commands.len(), "command file read again");
+                self.file_commands = new;
+                self.obey(&commands).await;
+            }
+            Err(problem) => error!(error = %problem, "command file refused, nothing is changed"),
+        }
+    }
+}
+
+/// The refusal without the client's data: it goes to the log.
+fn refusal_name(refusal: &crate::engine::CommandError) -> &'static str {
+    use crate::engine::CommandError as E;
+    match refusal {
+        E::UnknownClient(_) => "the client is not known here",
+        E::UnknownAddress(_) => "the address is not known here",
+        E::OutsidePrefixes(_) => "the address is in no client prefix",
+        E::UnknownPrefix(_) => "the prefix is not among the client prefixes",
+        E::UnknownInterface(_) => "the interface is not attached",
+        E::OtherRole(..) => "the interface is attached in the other role",
+        E::NoClientInterface => "no client interface is usable",
+        E::Limit(_) => "a limit is reached",
+    }
+}
+
+async fn wait(delay: Option<Duration>) {
+    match delay {
+        Some(delay) => tokio::time::sleep(delay).await,
+        None => std::future::pending().await,
+    }
+}
