@@ -29,6 +29,7 @@ use crate::engine::{Engine, Input};
 use clock::Clock;
 pub use log::one_line;
 use options::Options;
+use reload::Wanted;
 use run::{Daemon, End};
 use signals::Signals;
 use stub::{Event, Kernel, KernelError, Settings};
@@ -62,7 +63,8 @@ pub enum StartError {
 /// # Errors
 /// Where it cannot start. Nothing is left behind then.
 pub async fn run(options: Options) -> Result<(), StartError> {
-    log::start(options.log_level, options.log_addresses);
+    let wanted = Wanted::new(&options).with(&options.file_commands);
+    log::start(wanted.log_level(), options.log_addresses);
     let failed = |operation| move |source| StartError::Process { operation, source };
     let signals = Signals::new().map_err(failed("take signals"))?;
     let clock = Clock::new().map_err(failed("read the clock"))?;
@@ -80,7 +82,8 @@ pub async fn run(options: Options) -> Result<(), StartError> {
         sources: options.config.sources,
     })
     .await?;
-    let mut engine = Engine::new(options.config.clone(), seed, clock.now());
+    let config = wanted.applied_to(&options.config);
+    let mut engine = Engine::new(config, seed, clock.now());
     let mut found = kernel.dump_own().await?;
     found.extend(kernel.dump().await?);
     found.push(Input::StartCompleted);

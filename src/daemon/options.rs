@@ -18,6 +18,7 @@ use crate::engine::{Command, command::GrammarError};
 use crate::net::{InterfaceName, InvalidValue, Prefix, is_host_address};
 
 use super::command_file;
+use super::reload::Wanted;
 
 /// The metric of host routes where `--metric` says nothing: better than what routing daemons install (bird 32).
 pub const DEFAULT_METRIC: u32 = 16;
@@ -39,7 +40,7 @@ pub const VERSION: &str = concat!("l3roamd ", env!("CARGO_PKG_VERSION"));
 /// Everything the daemon is started with.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// What the engine starts with.
+    /// What the command line says of the engine's configuration, but for what its commands say.
     pub config: Config,
     /// Where the control socket is; none without `-s`.
     pub socket: Option<PathBuf>,
@@ -53,7 +54,7 @@ pub struct Options {
     pub file_commands: Vec<Command>,
     /// Commands given as long options, in their order.
     pub commands: Vec<Command>,
-    /// How much is logged from the start.
+    /// How much is logged, as far as no command says.
     pub log_level: LogLevel,
     /// Whether logs show MACs and addresses of clients.
     pub log_addresses: bool,
@@ -97,7 +98,7 @@ pub enum OptionsError {
         value: String,
     },
     /// An interface cannot face nodes and clients at once.
-    #[error("option -i: '{0}' is a mesh interface (-m) already, expected another interface")]
+    #[error("option -i: '{0}' is a mesh interface (-m) too, expected an interface in one role")]
     TwoRoles(InterfaceName),
     /// The command file cannot be used.
     #[error("option -c: {0}")]
@@ -257,21 +258,10 @@ impl Draft {
             option: "-a",
             expected: "the address of this node such as -a 2001:db8::1",
         })?;
-        if let Some(name) = self.client_interfaces.iter().find(|name| self.mesh_interfaces.contains(name)) {
-            return Err(OptionsError::TwoRoles(name.clone()));
-        }
         let file_commands = match &self.command_file {
             Some(path) => command_file::read(path)?,
             None => Vec::new(),
         };
-        // A prefix that a command adds serves as well: a node whose prefixes are all in the file may lose them by a reload.
-        let mut commands = self.commands.iter().chain(&file_commands);
-        if self.prefixes.is_empty() && !commands.any(|command| matches!(command, Command::AddPrefix(_))) {
-            return Err(OptionsError::Missing {
-                option: "-p",
-                expected: "at least one client prefix such as -p 2001:db8::/64",
-            });
-        }
         let mut config = Config::new(node_address);
         config.node_client_prefix = self.node_client_prefix.unwrap_or(config.node_client_prefix);
         config.v4_prefix = self.v4_prefix;
@@ -291,7 +281,7 @@ impl Draft {
                 .parse()
                 .map_err(|error| OptionsError::BadValue { option: "-D".to_owned(), error })?,
         };
-        Ok(Options {
+        let options = Options {
             config,
             socket: self.socket,
             tun,
@@ -302,7 +292,10 @@ impl Draft {
             log_level: if self.debug { LogLevel::Debug } else { LogLevel::Info },
             log_addresses: self.log_addresses,
             metric: self.metric.unwrap_or(DEFAULT_METRIC),
-        })
+        };
+        // As a whole, commands included: the order of options does not matter, and prefixes may come from the file.
+        Wanted::new(&options).with(&options.file_commands).check()?;
+        Ok(options)
     }
 }
 

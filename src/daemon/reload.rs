@@ -1,12 +1,15 @@
-//! The difference between two command files, as commands (SIGHUP).
+//! What command line and command file describe together, and the difference between two command files, as commands (SIGHUP).
+//!
+//! Commands that describe how things should be are folded into the configuration before the engine starts: what an earlier
+//! instance left is adopted by what the configuration says then. Commands that order something are carried out afterwards.
 //!
 //! What was changed at run time by other ways in stays as it is: only what differs between the files is touched.
 
-use crate::engine::Command;
 use crate::engine::command::LogLevel;
+use crate::engine::{Command, Config};
 use crate::net::{InterfaceName, Prefix};
 
-use super::options::Options;
+use super::options::{Options, OptionsError};
 
 /// What the command line, and a command file on top of it, want to be so.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +34,39 @@ impl Wanted {
         wanted.with(&options.commands)
     }
 
+    /// Checks what no single option or line can be blamed for.
+    ///
+    /// # Errors
+    /// Where an interface has two roles, or there is no client prefix.
+    pub fn check(&self) -> Result<(), OptionsError> {
+        if let Some(name) = self.client_interfaces.iter().find(|name| self.mesh_interfaces.contains(name)) {
+            return Err(OptionsError::TwoRoles(name.clone()));
+        }
+        if self.prefixes.is_empty() {
+            return Err(OptionsError::Missing {
+                option: "-p",
+                expected: "at least one client prefix such as -p 2001:db8::/64",
+            });
+        }
+        Ok(())
+    }
+
+    /// `config` with what is wanted.
+    pub fn applied_to(&self, config: &Config) -> Config {
+        Config {
+            mesh_interfaces: self.mesh_interfaces.clone(),
+            client_interfaces: self.client_interfaces.clone(),
+            prefixes: self.prefixes.clone(),
+            export_table: self.export_table,
+            ..config.clone()
+        }
+    }
+
+    /// How much is to be logged.
+    pub const fn log_level(&self) -> LogLevel {
+        self.log_level
+    }
+
     /// What is wanted after these commands.
     pub fn with(&self, commands: &[Command]) -> Self {
         let mut wanted = self.clone();
@@ -46,14 +82,7 @@ impl Wanted {
                 Command::RemovePrefix(prefix) => wanted.prefixes.retain(|other| other != prefix),
                 Command::SetExportTable(table) => wanted.export_table = *table,
                 Command::SetLogLevel(level) => wanted.log_level = *level,
-                Command::AddAddress(..)
-                | Command::RemoveAddress(..)
-                | Command::Probe(..)
-                | Command::DropClient(_)
-                | Command::GetClients
-                | Command::GetPrefixes
-                | Command::GetMeshInterfaces
-                | Command::HasRoute(_) => {}
+                order => debug_assert!(is_order(order)),
             }
         }
         wanted
@@ -92,20 +121,33 @@ fn only_in<'a, T: Clone + PartialEq>(list: &'a [T], other: &'a [T]) -> impl Iter
     list.iter().filter(|item| !other.contains(item)).cloned()
 }
 
+/// Whether a command orders something to be done, rather than describing how things should be.
+pub const fn is_order(command: &Command) -> bool {
+    match command {
+        Command::AddAddress(..)
+        | Command::RemoveAddress(..)
+        | Command::Probe(..)
+        | Command::DropClient(_)
+        | Command::GetClients
+        | Command::GetPrefixes
+        | Command::GetMeshInterfaces
+        | Command::HasRoute(_) => true,
+        Command::AttachMeshInterface(_)
+        | Command::DetachMeshInterface(_)
+        | Command::AttachClientInterface(_)
+        | Command::DetachClientInterface(_)
+        | Command::AddPrefix(_)
+        | Command::RemovePrefix(_)
+        | Command::SetExportTable(_)
+        | Command::SetLogLevel(_) => false,
+    }
+}
+
 /// The commands that lead from the command file `old` to `new`, on top of what the command line wants: the difference of
-/// what both want, then what `new` asks to be done once and `old` did not.
+/// what both want, then the orders of `new` that `old` did not give.
 pub fn difference(base: &Wanted, old: &[Command], new: &[Command]) -> Vec<Command> {
     let mut commands = base.with(old).difference(&base.with(new));
-    let once = only_in(new, old).filter(|command| {
-        matches!(
-            command,
-            Command::AddAddress(..)
-                | Command::RemoveAddress(..)
-                | Command::Probe(..)
-                | Command::DropClient(_)
-        )
-    });
-    commands.extend(once);
+    commands.extend(only_in(new, old).filter(is_order));
     commands
 }
 
@@ -162,7 +204,6 @@ mod tests {
             "attach-client-interface eth0",
             "drop-client 02:00:00:00:00:01",
             "drop-client 02:00:00:00:00:02",
-            "get-clients",
         ]);
         let expected = file(&[
             "detach-mesh-interface eth0",
@@ -170,6 +211,17 @@ mod tests {
             "drop-client 02:00:00:00:00:02",
         ]);
         assert_eq!(difference(&base(), &old, &new), expected);
+    }
+
+    #[test]
+    fn what_is_described_becomes_configuration_and_is_checked_as_a_whole() {
+        let wanted = base().with(&file(&["add-prefix 192.168.0.0/16", "detach-mesh-interface mesh0"]));
+        let config = wanted.applied_to(&Config::new("2001:db8::1".parse().unwrap()));
+        assert_eq!((config.prefixes.len(), config.mesh_interfaces.len(), config.export_table), (2, 0, 9));
+        assert_eq!(wanted.check(), Ok(()));
+        let two_roles = base().with(&file(&["attach-client-interface mesh0"])).check();
+        assert!(two_roles.unwrap_err().to_string().contains("mesh0"));
+        assert!(base().with(&file(&["remove-prefix 10.0.0.0/8"])).check().is_err());
     }
 
     #[test]

@@ -8,11 +8,11 @@ use tracing::{debug, error, info, warn};
 use super::clock::Clock;
 use super::dispatch::dispatch;
 use super::failures::Failures;
-use super::options::Options;
+use super::options::{Options, OptionsError};
 use super::reload::{self, Wanted};
 use super::resync::Resync;
 use super::signals::{Signal, Signals};
-use super::{Event, Kernel, command_file, notices};
+use super::{Event, Kernel, KernelError, command_file, notices};
 use crate::control::{Reply, Request};
 use crate::engine::{Action, Command, Engine, Input, Output};
 use crate::time::Timestamp;
@@ -43,6 +43,8 @@ pub struct Daemon {
     file_commands: Vec<Command>,
     /// The engine has more to say than one round took.
     unfinished: bool,
+    /// Reading or comparing the kernel's state fails at present.
+    kernel_silent: bool,
 }
 
 /// What ended a wait.
@@ -58,15 +60,28 @@ impl Daemon {
     pub fn new(engine: Engine, kernel: Kernel, clock: Clock, options: Options) -> Self {
         let file_commands = options.file_commands.clone();
         let (failures, resync) = (Failures::default(), Resync::default());
-        Self { engine, kernel, clock, failures, resync, options, file_commands, unfinished: false }
+        Self {
+            engine,
+            kernel,
+            clock,
+            failures,
+            resync,
+            options,
+            file_commands,
+            unfinished: false,
+            kernel_silent: false,
+        }
     }
 
-    /// Carries out what the engine wants at once and the commands of the command line and the command file.
+    /// Carries out what the engine wants at once and the orders of the command line and the command file. What else their
+    /// commands say is in the engine's configuration already.
     pub async fn start(&mut self) {
         self.drain().await;
-        let commands: Vec<Command> =
-            self.options.commands.iter().chain(&self.options.file_commands).cloned().collect();
-        self.obey(&commands).await;
+        // What an earlier instance left and the engine did not adopt goes now.
+        self.reconcile().await;
+        let commands = self.options.commands.iter().chain(&self.options.file_commands);
+        let orders: Vec<Command> = commands.filter(|command| reload::is_order(command)).cloned().collect();
+        self.obey(&orders).await;
         info!(version = env!("CARGO_PKG_VERSION"), "started");
     }
 
@@ -85,6 +100,7 @@ impl Daemon {
             match wake {
                 Wake::Kernel(event) => self.feed(now, event),
                 Wake::Request(Request { command, reply }) => {
+                    debug!(command = command.spec().name, "request");
                     let outcome = dispatch(&command, &mut self.engine, &mut self.kernel, now).await;
                     answer = Some((reply, outcome));
                 }
@@ -110,6 +126,8 @@ impl Daemon {
         self.engine.shut_down(self.clock.now());
         self.drain().await;
         while self.unfinished {
+            // Lets the time limit of the caller strike.
+            tokio::task::yield_now().await;
             self.drain().await;
         }
         self.reconcile().await;
@@ -157,7 +175,9 @@ impl Daemon {
                 Some(Output::Action(Action::Rescan)) => {
                     self.dump("the engine asked for it").await;
                 }
-                Some(Output::Action(Action::Reconcile)) => self.reconcile().await,
+                Some(Output::Action(Action::Reconcile)) => {
+                    self.reconcile().await;
+                }
                 Some(Output::Action(action)) => self.apply(action).await,
             }
         }
@@ -176,40 +196,50 @@ impl Daemon {
         }
     }
 
-    /// Tells the engine everything that the kernel holds. Where the kernel does not say, it is asked again later.
-    async fn dump(&mut self, reason: &'static str) {
+    /// Tells the engine everything that the kernel holds. Where the kernel does not say,
+    /// it is asked again later; false then.
+    async fn dump(&mut self, reason: &'static str) -> bool {
         let now = self.clock.now();
         match self.kernel.dump().await {
             Ok(inputs) => {
                 debug!(reason, facts = inputs.len(), "kernel state read");
                 inputs.into_iter().for_each(|input| self.engine.handle(now, input));
+                true
             }
-            Err(problem) => {
-                warn!(reason, error = %problem, "kernel state cannot be read");
-                self.resync.failed(now, reason);
-            }
+            Err(problem) => self.kernel_failed(&problem, reason),
         }
     }
 
-    /// Makes the kernel hold what the engine wants it to hold.
-    async fn reconcile(&mut self) {
+    /// Makes the kernel hold what the engine wants it to hold. Where that fails, it is tried again later; false then.
+    async fn reconcile(&mut self) -> bool {
         match self.kernel.reconcile(&self.engine.desired_state()).await {
-            Ok(repairs) if repairs.installed + repairs.removed == 0 => {}
             Ok(repairs) => {
-                info!(installed = repairs.installed, removed = repairs.removed, "kernel state repaired");
+                if repairs.installed + repairs.removed > 0 {
+                    info!(installed = repairs.installed, removed = repairs.removed, "kernel state repaired");
+                }
+                true
             }
-            Err(problem) => {
-                warn!(error = %problem, "kernel state cannot be compared");
-                self.resync.failed(self.clock.now(), "comparison failed");
-            }
+            Err(problem) => self.kernel_failed(&problem, "comparison failed"),
         }
+    }
+
+    /// Tells of the first failure in a row, and tries again later.
+    fn kernel_failed(&mut self, problem: &KernelError, reason: &'static str) -> bool {
+        if !self.kernel_silent {
+            warn!(reason, error = %problem, "kernel state cannot be read or compared, trying again");
+        }
+        self.kernel_silent = true;
+        self.resync.failed(self.clock.now(), reason);
+        false
     }
 
     async fn compare_if_due(&mut self) {
         if let Some(reason) = self.resync.take(self.clock.now()) {
-            self.dump(reason).await;
+            let read = self.dump(reason).await;
             self.drain().await;
-            self.reconcile().await;
+            if self.reconcile().await && read {
+                self.kernel_silent = false;
+            }
         }
     }
 
@@ -243,9 +273,10 @@ impl Daemon {
     async fn reload(&mut self) {
         self.resync.want("reload");
         let Some(path) = &self.options.command_file else { return };
-        match command_file::read(path) {
+        let base = Wanted::new(&self.options);
+        let read = command_file::read(path).map_err(OptionsError::from);
+        match read.and_then(|new| base.with(&new).check().map(|()| new)) {
             Ok(new) => {
-                let base = Wanted::new(&self.options);
                 let commands = reload::difference(&base, &self.file_commands, &new);
                 info!(commands = commands.len(), "command file read again");
                 self.file_commands = new;

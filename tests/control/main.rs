@@ -3,6 +3,7 @@
 //! Answers are compared with those of the C daemon, commit 25f332a, asked over its socket.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod command_line;
 mod harness;
 
 use std::io::{Read as _, Write as _};
