@@ -39,9 +39,12 @@ const MAX_REQUESTS: usize = 64;
 /// How long an orderly end may take before the process ends anyway.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why the daemon does not start. Its text is one line.
+/// Why the daemon does not start, or does not go on. Its text is one line.
 #[derive(Debug, Error)]
-pub enum StartError {
+pub enum RunError {
+    /// The kernel side is lost while running; the log has said why. procd starts another instance, which adopts what is left.
+    #[error("the kernel cannot be talked to any more")]
+    Broken,
     /// The control socket cannot be opened.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -61,11 +64,11 @@ pub enum StartError {
 /// Runs the daemon until a signal ends it.
 ///
 /// # Errors
-/// Where it cannot start. Nothing is left behind then.
-pub async fn run(options: Options) -> Result<(), StartError> {
+/// Where it cannot start (nothing is left behind then) or not go on.
+pub async fn run(options: Options) -> Result<(), RunError> {
     let wanted = Wanted::new(&options).with(&options.file_commands);
     log::start(wanted.log_level(), options.log_addresses);
-    let failed = |operation| move |source| StartError::Process { operation, source };
+    let failed = |operation| move |source| RunError::Process { operation, source };
     let signals = Signals::new().map_err(failed("take signals"))?;
     let clock = Clock::new().map_err(failed("read the clock"))?;
     let seed = clock::seed().map_err(failed("read /dev/urandom"))?;
@@ -104,12 +107,14 @@ pub async fn run(options: Options) -> Result<(), StartError> {
                 tracing::error!("the kernel did not take everything back in time");
             }
         }
-        End::Leave => tracing::info!("ending, clients' routes are left for the next instance"),
+        End::Leave | End::Broken => {
+            tracing::info!("ending, clients' routes are left for the next instance");
+        }
     }
     if let Some(server) = server {
         server.abort();
         // Cancelled, as just asked; waiting for it removes the socket's file before the process ends.
         let _ = server.await;
     }
-    Ok(())
+    if end == End::Broken { Err(RunError::Broken) } else { Ok(()) }
 }

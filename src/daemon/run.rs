@@ -29,6 +29,8 @@ pub enum End {
     Stop,
     /// Leave everything for adoption.
     Leave,
+    /// The kernel side is lost: leave everything for adoption by the instance that procd starts.
+    Broken,
 }
 
 /// The engine, the world, and what stands between them.
@@ -98,7 +100,12 @@ impl Daemon {
             let now = self.clock.now();
             let mut answer = None;
             match wake {
-                Wake::Kernel(event) => self.feed(now, event),
+                Wake::Kernel(event) => {
+                    if let Err(problem) = self.feed(now, event) {
+                        error!(error = %problem, "the kernel cannot be talked to any more");
+                        return End::Broken;
+                    }
+                }
                 Wake::Request(Request { command, reply }) => {
                     debug!(command = command.spec().name, "request");
                     let outcome = dispatch(&command, &mut self.engine, &mut self.kernel, now).await;
@@ -145,22 +152,19 @@ impl Daemon {
     }
 
     /// Tells the engine what happened, and what else is there already.
-    fn feed(&mut self, now: Timestamp, first: Event) {
+    fn feed(&mut self, now: Timestamp, first: Event) -> Result<(), KernelError> {
         let mut next = Some(first);
-        for _ in 0..MAX_EVENTS {
+        for more in (0..MAX_EVENTS).rev() {
             match next {
                 Some(Event::Input(input)) => self.engine.handle(now, input),
                 Some(Event::StateLost(reason)) => self.resync.want(reason),
-                None => return,
+                Some(Event::Broken(problem)) => return Err(problem),
+                None => break,
             }
-            next = self.kernel.try_next();
+            // What is taken must be told: none is taken for a round that does not come.
+            next = if more > 0 { self.kernel.try_next() } else { None };
         }
-        // The last one was taken already and must not be lost.
-        match next {
-            Some(Event::Input(input)) => self.engine.handle(now, input),
-            Some(Event::StateLost(reason)) => self.resync.want(reason),
-            None => {}
-        }
+        Ok(())
     }
 
     /// Carries out what the engine wants, in its order.
@@ -214,8 +218,12 @@ impl Daemon {
     async fn reconcile(&mut self) -> bool {
         match self.kernel.reconcile(&self.engine.desired_state()).await {
             Ok(repairs) => {
-                if repairs.installed + repairs.removed > 0 {
-                    info!(installed = repairs.installed, removed = repairs.removed, "kernel state repaired");
+                let (added, removed, failed) = (repairs.added, repairs.removed, repairs.failed);
+                if added + removed > 0 {
+                    info!(added, removed, failed, "kernel state repaired");
+                } else if failed > 0 {
+                    // The engine tries what it wants again by itself and is told why it fails.
+                    debug!(failed, "kernel state not repaired");
                 }
                 true
             }

@@ -23,12 +23,14 @@ pub struct KernelError;
 pub enum Event {
     Input(Input),
     StateLost(&'static str),
+    Broken(KernelError),
 }
 
 #[derive(Debug, Default)]
 pub struct Repairs {
-    pub installed: usize,
+    pub added: usize,
     pub removed: usize,
+    pub failed: usize,
 }
 
 pub struct Kernel;
