@@ -71,7 +71,7 @@ pub fn write(style: Style, command: &Command, arguments: &str, reply: &Reply) ->
                 format!("Deleted prefix: {arguments}")
             }
             // Attaching twice, detaching what is not attached: silence.
-            (Style::C, Command::DetachMeshInterface(_), CommandError::UnknownInterface(_)) => String::new(),
+            (Style::C, Command::DetachMeshInterface(_), CommandError::UnknownInterface(..)) => String::new(),
             _ => error(refusal),
         },
         Reply::Failed(problem) => error(problem),

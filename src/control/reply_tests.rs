@@ -76,7 +76,7 @@ fn what_is_done_answers_as_the_c_daemon() {
     let mac: crate::net::Mac = "02:00:5e:10:00:01".parse().unwrap();
     let unknown = |line: &str| match line.split(' ').next().unwrap() {
         "del_prefix" => CommandError::UnknownPrefix("99::/64".parse().unwrap()),
-        "del_meshif" => CommandError::UnknownInterface("nonesuch".parse().unwrap()),
+        "del_meshif" => CommandError::UnknownInterface("nonesuch".parse().unwrap(), "mesh"),
         _ => CommandError::UnknownClient(mac),
     };
     for (line, known, expected) in [

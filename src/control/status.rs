@@ -6,7 +6,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use crate::engine::Engine;
-use crate::engine::client::AddressState;
+use crate::engine::client::{AddressState, Client};
 use crate::engine::config::V4Prefix;
 use crate::net::{InterfaceName, Mac, Prefix};
 use crate::time::Timestamp;
@@ -25,9 +25,17 @@ pub struct ClientStatus {
 }
 
 /// The clients served here, in the engine's order.
-pub fn clients(_engine: &Engine) -> Vec<ClientStatus> {
-    // The engine cannot be asked for its clients yet.
-    Vec::new()
+pub fn clients(engine: &Engine) -> Vec<ClientStatus> {
+    let client = |client: &Client| ClientStatus {
+        mac: client.mac(),
+        interface_name: engine
+            .interface_name(client.interface())
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        addresses: client.addresses().map(|(address, entry)| (address, entry.state)).collect(),
+        last_seen: client.last_seen(),
+    };
+    engine.clients().map(client).collect()
 }
 
 /// The clients and how their addresses are written: `get_clients`.

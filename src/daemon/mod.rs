@@ -14,7 +14,6 @@ mod reload;
 mod resync;
 mod run;
 mod signals;
-mod stub;
 mod sys;
 
 use std::io;
@@ -26,13 +25,13 @@ use tokio::time::timeout;
 
 use crate::control::{Server, SocketError};
 use crate::engine::{Engine, Input};
+use crate::kernel::{Event, Kernel, KernelError, Settings};
 use clock::Clock;
 pub use log::one_line;
 use options::Options;
 use reload::Wanted;
 use run::{Daemon, End};
 use signals::Signals;
-use stub::{Event, Kernel, KernelError, Settings};
 
 /// Commands of the control socket that wait for the loop.
 const MAX_REQUESTS: usize = 64;
@@ -61,6 +60,11 @@ pub enum RunError {
     },
 }
 
+/// Marks the facts of a dump as such.
+fn dump(facts: Vec<Input>) -> impl Iterator<Item = Input> {
+    [Input::DumpStarted].into_iter().chain(facts).chain([Input::DumpCompleted])
+}
+
 /// Runs the daemon until a signal ends it.
 ///
 /// # Errors
@@ -87,10 +91,8 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     .await?;
     let config = wanted.applied_to(&options.config);
     let mut engine = Engine::new(config, seed, clock.now());
-    let mut found = kernel.dump_own().await?;
-    found.extend(kernel.dump().await?);
-    found.push(Input::StartCompleted);
-    for input in found {
+    let dumped = kernel.dump().await?;
+    for input in dump(dumped).chain(kernel.dump_own().await?).chain([Input::AdoptionCompleted]) {
         engine.handle(clock.now(), input);
     }
 

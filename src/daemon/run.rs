@@ -79,8 +79,6 @@ impl Daemon {
     /// commands say is in the engine's configuration already.
     pub async fn start(&mut self) {
         self.drain().await;
-        // What an earlier instance left and the engine did not adopt goes now.
-        self.reconcile().await;
         let commands = self.options.commands.iter().chain(&self.options.file_commands);
         let orders: Vec<Command> = commands.filter(|command| reload::is_order(command)).cloned().collect();
         self.obey(&orders).await;
@@ -207,7 +205,7 @@ impl Daemon {
         match self.kernel.dump().await {
             Ok(inputs) => {
                 debug!(reason, facts = inputs.len(), "kernel state read");
-                inputs.into_iter().for_each(|input| self.engine.handle(now, input));
+                super::dump(inputs).for_each(|input| self.engine.handle(now, input));
                 true
             }
             Err(problem) => self.kernel_failed(&problem, reason),
@@ -303,7 +301,7 @@ fn refusal_name(refusal: &crate::engine::CommandError) -> &'static str {
         E::UnknownAddress(_) => "the address is not known here",
         E::OutsidePrefixes(_) => "the address is in no client prefix",
         E::UnknownPrefix(_) => "the prefix is not among the client prefixes",
-        E::UnknownInterface(_) => "the interface is not attached",
+        E::UnknownInterface(..) => "the interface is not attached",
         E::OtherRole(..) => "the interface is attached in the other role",
         E::NoClientInterface => "no client interface is usable",
         E::Limit(_) => "a limit is reached",
