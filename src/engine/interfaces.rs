@@ -46,6 +46,8 @@ pub struct InterfaceStatus {
 #[derive(Debug, Default)]
 pub(super) struct Interfaces {
     links: BTreeMap<IfIndex, Link>,
+    /// The links that the dump being told does not have so far.
+    unconfirmed: BTreeSet<IfIndex>,
     /// How many links have a MAC: ours, never a client's.
     own_macs: BTreeMap<Mac, usize>,
     mesh: BTreeSet<IfIndex>,
@@ -71,6 +73,7 @@ pub(super) struct Change {
 impl Interfaces {
     /// Takes in what the kernel says of a link. `false` where nothing changed.
     pub(super) fn seen(&mut self, link: Link) -> bool {
+        self.unconfirmed.remove(&link.index);
         if self.links.get(&link.index) == Some(&link) {
             return false;
         }
@@ -83,6 +86,17 @@ impl Interfaces {
         }
         self.links.insert(link.index, link);
         true
+    }
+
+    /// A dump follows: it tells every link there is.
+    pub(super) fn dump_started(&mut self) {
+        self.unconfirmed = self.links.keys().copied().collect();
+    }
+
+    /// The dump is complete: links that it did not have went while events were lost. `false` where there are none.
+    pub(super) fn dump_completed(&mut self) -> bool {
+        let gone = std::mem::take(&mut self.unconfirmed);
+        gone.iter().filter(|index| self.gone(**index)).count() > 0
     }
 
     /// Takes in that a link is gone. `false` where it was not known.

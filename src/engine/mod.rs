@@ -154,8 +154,16 @@ impl Engine {
                 self.route_adopted(address, interface, client);
             }
             Input::NodeClientAddressAdopted(address) => self.node_client_address_adopted(address),
-            Input::DumpStarted => self.dumping = true,
-            Input::DumpCompleted => self.dumping = false,
+            Input::DumpStarted => {
+                self.dumping = true;
+                self.interfaces.dump_started();
+            }
+            Input::DumpCompleted => {
+                if self.interfaces.dump_completed() {
+                    self.refresh_interfaces();
+                }
+                self.dumping = false;
+            }
             Input::AdoptionCompleted => self.act(Action::Reconcile),
             Input::IntercomReceived(received) => self.intercom_received(received),
             Input::PacketForUnknown(packet) => self.packet_for_unknown(packet),

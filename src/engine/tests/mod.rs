@@ -60,6 +60,13 @@ impl Bench {
         change(&mut config);
         let mut bench =
             Self { engine: Engine::new(config, 7, Timestamp::ZERO), now: Timestamp::ZERO, nonce: 0 };
+        bench.tell_links();
+        bench.drain();
+        bench
+    }
+
+    /// Every link there is, as a dump tells them.
+    pub fn tell_links(&mut self) {
         let link = |index: IfIndex, name: &str, master, bridge| {
             let own = Some(Mac([6, 0, 0, 0, 0, index.0 as u8]));
             Input::LinkSeen(Link {
@@ -72,12 +79,10 @@ impl Bench {
                 peer: None,
             })
         };
-        bench.input(link(MESH, "mesh0", None, false));
-        bench.input(link(BRIDGE, "br-client", None, true));
-        bench.input(link(PORT, "port0", Some(BRIDGE), false));
-        bench.input(link(OTHER_PORT, "port1", Some(BRIDGE), false));
-        bench.drain();
-        bench
+        self.input(link(MESH, "mesh0", None, false));
+        self.input(link(BRIDGE, "br-client", None, true));
+        self.input(link(PORT, "port0", Some(BRIDGE), false));
+        self.input(link(OTHER_PORT, "port1", Some(BRIDGE), false));
     }
 
     pub fn input(&mut self, input: Input) {

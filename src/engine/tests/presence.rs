@@ -73,6 +73,7 @@ fn a_frame_on_an_interface_that_is_no_clients_changes_nothing() {
 fn what_only_a_dump_says_is_asked_after_not_believed() {
     let mut bench = Bench::new();
     bench.input(Input::DumpStarted);
+    bench.tell_links();
     bench.input(fdb(mac(1), PORT));
     bench.input(fact(v6(2), mac(2), NeighbourState::Reachable, false));
     bench.input(Input::DumpCompleted);
@@ -257,6 +258,23 @@ fn what_an_earlier_run_left_is_served_on_and_removed_when_nobody_confirms_it() {
     bench.hears(mac(1), v6(1));
     bench.pass(Duration::from_secs(31));
     assert_eq!(bench.engine.desired_state().routes, [route(v6(1))]);
+}
+
+#[test]
+fn a_link_that_a_dump_does_not_have_is_gone() {
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1)]);
+    bench.input(Input::DumpStarted);
+    let mac = Some(Mac([6, 0, 0, 0, 0, 2]));
+    let (index, name) = (BRIDGE, "br-client".parse().unwrap());
+    bench.input(Input::LinkSeen(Link { index, name, mac, up: true, master: None, bridge: true, peer: None }));
+    bench.input(Input::DumpCompleted);
+    let actions = bench.actions();
+    assert!(
+        actions.contains(&Action::LeaveMesh(MESH)) && actions.contains(&Action::StopListening(PORT)),
+        "{actions:?}"
+    );
+    assert_eq!(bench.engine.desired_state().routes, [route(v6(1))], "the client interface is still there");
 }
 
 #[test]
