@@ -10,9 +10,12 @@ mod address;
 mod error;
 mod events;
 mod facts;
+mod icmp;
+mod intercom;
 mod interfaces;
 mod neighbour;
 mod netlink;
+mod packet;
 mod reconcile;
 mod route;
 mod sys;
@@ -21,7 +24,8 @@ mod tun;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::net::Ipv6Addr;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
 use std::task::{Context as Task, Poll};
 
 use futures_util::task::noop_waker_ref;
@@ -29,14 +33,18 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::LinkMessage;
 
 use crate::engine::config::Sources;
-use crate::engine::input::{FailureReason, Input};
+use crate::engine::input::{FailureReason, FrameHeard, Input};
 use crate::engine::output::{Action, HostRoute};
-use crate::net::{IfIndex, InterfaceName, Prefix};
+use crate::net::{IfIndex, InterfaceName, Mac, Prefix};
+use crate::wire::frame;
 pub use error::KernelError;
 use error::{Context, is_errno};
 use events::Events;
+use icmp::Icmp;
+use intercom::Intercom;
 use interfaces::Interfaces;
 use netlink::Requests;
+use packet::Packets;
 pub use reconcile::Repairs;
 use route::{PROTOCOL, PROTOCOL_PREFIX, Route, TABLE_MAIN};
 use tun::Tun;
@@ -64,8 +72,8 @@ pub struct Settings {
 pub enum Event {
     /// A fact.
     Input(Input),
-    /// Facts were lost (a netlink buffer was too small), or what we installed is gone (the TUN was removed and is made anew). Dump
-    /// and reconcile.
+    /// Facts were lost (a netlink buffer was too small), or what we installed is gone (the TUN was removed; the dump makes it
+    /// anew). Dump and reconcile.
     StateLost(&'static str),
     /// The kernel side does not work any more, and cannot be repaired from within.
     Broken(KernelError),
@@ -96,6 +104,11 @@ pub struct Kernel {
     requests: Requests,
     events: Events,
     tun: Tun,
+    /// The TUN is gone, removed by somebody.
+    tun_lost: bool,
+    intercom: Intercom,
+    packets: Packets,
+    icmp: Icmp,
     interfaces: Interfaces,
     counters: Counters,
     /// Netlink messages and events read, not told yet: those of one datagram.
@@ -113,6 +126,10 @@ impl Kernel {
     /// # Errors
     /// Where something that the daemon cannot do without cannot be had: privileges, the TUN, the intercom's port.
     pub async fn open(settings: Settings) -> Result<Self, KernelError> {
+        // First, so that a second daemon touches nothing.
+        let intercom = Intercom::open(settings.node_address)?;
+        let packets = Packets::open().context("open", "packet socket")?;
+        let icmp = Icmp::open().context("open", "ICMP sockets")?;
         let events = Events::open().context("open", "netlink event socket")?;
         let mut requests = Requests::open().context("open", "netlink request socket")?;
         let tun = Tun::open(&settings.tun, &mut requests).await?;
@@ -121,6 +138,10 @@ impl Kernel {
             requests,
             events,
             tun,
+            tun_lost: false,
+            intercom,
+            packets,
+            icmp,
             interfaces: Interfaces::default(),
             counters: Counters::default(),
             messages: VecDeque::new(),
@@ -155,6 +176,7 @@ impl Kernel {
     /// # Errors
     /// Where the kernel does not answer.
     pub async fn dump(&mut self) -> Result<Vec<Input>, KernelError> {
+        self.repair_tun().await?;
         let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
         let links = self.requests.dump(&request).await.context("dump", "links")?;
         let addresses = address::dump(&mut self.requests).await?;
@@ -172,6 +194,16 @@ impl Kernel {
             }
         }
         Ok(facts)
+    }
+
+    /// Makes the TUN anew where it is gone; its removal may have been among messages that were lost.
+    async fn repair_tun(&mut self) -> Result<(), KernelError> {
+        let tun = &self.settings.tun;
+        if self.tun_lost || sys::device::interface_index(tun).is_err() {
+            self.tun = Tun::open(tun, &mut self.requests).await?;
+            self.tun_lost = false;
+        }
+        Ok(())
     }
 
     /// What an earlier run left: host routes of our protocol in any table that point at an interface, and node-client addresses.
@@ -212,7 +244,7 @@ impl Kernel {
             .await?
             .into_iter()
             .filter_map(|found| match found.address {
-                std::net::IpAddr::V6(address)
+                IpAddr::V6(address)
                     if found.interface == facts::LOOPBACK
                         && found.length == 128
                         && address != node_address
@@ -240,7 +272,7 @@ impl Kernel {
 
     /// Asks all sources in turn, beginning behind the one that spoke last: none starves.
     fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Event> {
-        const SOURCES: usize = 2;
+        const SOURCES: usize = 4;
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Poll::Ready(event);
@@ -254,6 +286,8 @@ impl Kernel {
             let spoke = (0..SOURCES).map(|n| (first + n) % SOURCES).find(|source| {
                 match source {
                     0 => self.poll_events(task),
+                    1 => self.poll_intercom(task),
+                    2 => self.poll_packets(task),
                     _ => self.poll_tun(task),
                 }
                 .is_ready()
@@ -283,13 +317,45 @@ impl Kernel {
         })
     }
 
-    fn poll_tun(&mut self, task: &mut Task<'_>) -> Poll<()> {
-        self.tun.poll_read(task, &mut self.scratch).map(|result| {
-            self.pending.push_back(match result {
-                Ok(length) => Event::Input(Input::PacketForUnknown(self.scratch[..length].to_vec())),
-                Err(error) => Event::Broken(KernelError::new("read from TUN", &self.settings.tun, error)),
-            });
+    fn poll_intercom(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        self.intercom.poll(task, &mut self.scratch).map(|result| match result {
+            Ok(received) => self.pending.push_back(Event::Input(Input::IntercomReceived(received))),
+            Err(_) => self.counters.intercom_unreadable += 1,
         })
+    }
+
+    fn poll_packets(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        self.packets.poll(task, &mut self.scratch).map(|(interface, length)| {
+            match frame::parse(self.scratch.get(..length).unwrap_or(&[])) {
+                Ok(frame::Frame { source, contents }) => {
+                    self.pending.extend(contents.into_iter().map(|content| {
+                        Event::Input(Input::FrameHeard(FrameHeard { interface, source, content }))
+                    }));
+                }
+                Err(_) => self.counters.frames_not_parsed += 1,
+            }
+        })
+    }
+
+    fn poll_tun(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        if self.tun_lost {
+            return Poll::Pending;
+        }
+        self.tun.poll_read(task, &mut self.scratch).map(|result| match result {
+            Ok(length) => {
+                let packet = self.scratch.get(..length).unwrap_or(&[]).to_vec();
+                self.pending.push_back(Event::Input(Input::PacketForUnknown(packet)));
+            }
+            Err(_) => self.tun_is_lost(),
+        })
+    }
+
+    /// Nothing is read from it any more until the dump that follows has made it anew.
+    fn tun_is_lost(&mut self) {
+        if !self.tun_lost {
+            self.tun_lost = true;
+            self.pending.push_back(Event::StateLost("the TUN was removed"));
+        }
     }
 
     /// The fact that a netlink message tells; keeps the knowledge of interfaces up to date.
@@ -306,6 +372,10 @@ impl Kernel {
                 }
                 let index = IfIndex(message.header.index);
                 self.interfaces.link_gone(index);
+                self.packets.stop(index);
+                if index == self.tun.index() {
+                    self.tun_is_lost();
+                }
                 Some(Input::LinkGone(index))
             }
             RouteNetlinkMessage::NewAddress(message) => {
@@ -393,18 +463,53 @@ impl Kernel {
                 return Ok(Some(Input::RouteLookedUp { address: *address, found }));
             }
             Action::ReleasePacket(packet) => self.release(packet)?,
-            Action::JoinMesh(_)
-            | Action::LeaveMesh(_)
-            | Action::Listen(_)
-            | Action::StopListening(_)
-            | Action::SendIntercom { .. }
-            | Action::Probe { .. }
-            | Action::QueryClient { .. }
-            | Action::SendUnreachable { .. }
-            | Action::Rescan
-            | Action::Reconcile => {}
+            Action::JoinMesh(interface) => self.intercom.join(*interface)?,
+            Action::LeaveMesh(interface) => self.intercom.leave(*interface)?,
+            Action::SendIntercom { destination, datagram } => {
+                self.intercom.send(*destination, datagram).await?;
+            }
+            Action::Listen(interface) => {
+                if self.settings.sources.ndp {
+                    self.packets.listen(*interface).context("listen on interface", interface)?;
+                }
+            }
+            Action::StopListening(interface) => self.packets.stop(*interface),
+            Action::Probe { interface, address, client } => {
+                self.probe(*interface, *address, *client).context("probe", address)?;
+            }
+            Action::QueryClient { interface, client } => {
+                self.query(*interface, *client).context("query on interface", interface)?;
+            }
+            Action::SendUnreachable { to, packet } => {
+                self.icmp.send_unreachable(*to, packet).context("send ICMP error to", to)?;
+            }
+            Action::Rescan | Action::Reconcile => {}
         }
         Ok(None)
+    }
+
+    fn probe(&self, interface: IfIndex, address: IpAddr, client: Option<Mac>) -> io::Result<()> {
+        let (from, source) = self.speaker(interface)?;
+        let frame = match address {
+            IpAddr::V6(target) => frame::neighbour_solicitation(from, source, target, client),
+            IpAddr::V4(target) => {
+                frame::arp_request(from, self.interfaces.sender_for(interface, target), target, client)
+            }
+        };
+        self.packets.send(interface, &frame)
+    }
+
+    fn query(&self, interface: IfIndex, client: Mac) -> io::Result<()> {
+        let (from, source) = self.speaker(interface)?;
+        self.packets.send(interface, &frame::mld_query(from, source, client))?;
+        self.packets.send(interface, &frame::echo_request(from, source, client))
+    }
+
+    /// The MAC and the link-local address by which we speak on an interface.
+    fn speaker(&self, interface: IfIndex) -> io::Result<(Mac, Ipv6Addr)> {
+        let mac = self.interfaces.mac(interface);
+        mac.zip(self.interfaces.link_local(interface))
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
     }
 
     fn release(&mut self, packet: &[u8]) -> Result<(), KernelError> {

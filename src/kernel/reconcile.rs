@@ -53,6 +53,7 @@ impl Kernel {
     /// Where the kernel cannot be asked. A repair that fails is counted.
     pub async fn reconcile(&mut self, desired: &DesiredState) -> Result<Repairs, KernelError> {
         let mut repairs = Repairs::default();
+        self.repair_tun().await?;
         self.reconcile_neighbours(desired, &mut repairs).await?;
         self.reconcile_routes(desired, &mut repairs).await?;
         self.reconcile_addresses(desired, &mut repairs).await?;

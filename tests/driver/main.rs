@@ -17,8 +17,10 @@ type Test = (&'static str, fn());
 
 fn main() -> ExitCode {
     let tests: Vec<Test> = netlink::TESTS.iter().chain(sockets::TESTS).copied().collect();
+    let roles = sockets::ROLES;
     if let Ok(name) = std::env::var(CHILD) {
-        let (_, test) = tests.iter().find(|(known, _)| *known == name).expect("a test of this name");
+        let (_, test) =
+            tests.iter().chain(roles).find(|(known, _)| *known == name).expect("a test of this name");
         test();
         return ExitCode::SUCCESS;
     }

@@ -1,7 +1,9 @@
 //! The only unsafe code of the kernel side: system calls that neither std nor tokio offers.
 #![allow(unsafe_code)]
 
+pub(super) mod datagram;
 pub(super) mod device;
+pub(super) mod link_layer;
 pub(super) mod socket;
 
 use std::io;
