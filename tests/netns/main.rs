@@ -1,0 +1,77 @@
+//! The daemon on real kernels: nodes, clients and routing daemons in network namespaces. See tests/README.md.
+//!
+//! The process executes itself again inside namespaces of its own; everything it makes vanishes with it.
+#![allow(missing_docs, reason = "a program of tests: the names are sentences")]
+#![allow(clippy::disallowed_methods, reason = "it measures: the clock is its instrument")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a failing test panics, and says what it measured"
+)]
+
+mod client;
+mod crowd;
+mod daemon;
+mod frames;
+mod isolate;
+mod lab;
+mod measure;
+mod probe;
+mod roam;
+mod routing;
+mod sys;
+mod watch;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Completion, Trial};
+
+use daemon::Kind;
+use measure::Outcome;
+
+/// What a test needs beside the daemon under test.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Bird,
+    Babeld,
+    C,
+}
+
+/// A test: its name, what it needs, what it does.
+type Test = (&'static str, Needs, fn() -> Outcome);
+
+/// Whether the whole of every test is asked for.
+fn long() -> bool {
+    std::env::var_os("L3ROAMD_LONG").is_some()
+}
+
+fn missing(needs: Needs) -> Option<String> {
+    let program = |name: &str| std::process::Command::new(name).arg("--version").output().is_ok();
+    if Kind::Ours.program().is_none() {
+        return Some("no daemon: build with --release or set L3ROAMD_BIN".into());
+    }
+    match needs {
+        Needs::Bird if !program("bird") => Some("needs bird2".into()),
+        Needs::Babeld if std::env::var_os("L3ROAMD_BABELD").is_none() => {
+            Some("set L3ROAMD_BABELD to a babeld of 1.13 or newer".into())
+        }
+        Needs::C if Kind::C.program().is_none() => Some("set L3ROAMD_C to the C daemon".into()),
+        _ => None,
+    }
+}
+
+fn main() -> ExitCode {
+    let impossible = isolate::isolate().err();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let tests = [roam::TESTS].concat();
+    let trials =
+        tests.into_iter().map(|(name, needs, test)| match impossible.clone().or_else(|| missing(needs)) {
+            None => Trial::ignorable_test(name, move || measure::judge(test)),
+            Some(reason) => Trial::ignorable_test(name, move || Ok(Completion::ignored_with(&reason))),
+        });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    measure::print_table();
+    conclusion.exit_code()
+}

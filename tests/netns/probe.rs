@@ -1,0 +1,176 @@
+//! A correspondent that sends a numbered packet every few milliseconds and a client that echoes them.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::lab::CORRESPONDENT;
+use crate::sys;
+
+/// The port clients echo on.
+pub const PORT: u16 = 7777;
+/// What is between two probes unless said.
+pub const INTERVAL: Duration = Duration::from_millis(5);
+
+/// When which probe was sent, arrived, came back: by its number.
+#[derive(Default)]
+struct Log {
+    sent: Vec<Duration>,
+    arrived: Vec<(u32, Duration)>,
+    returned: Vec<(u32, Duration)>,
+    refused: u32,
+}
+
+/// A stream of probes.
+pub struct Flow {
+    log: Arc<Mutex<Log>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    interval: Duration,
+}
+
+/// What happened to the probes of a while.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Report {
+    /// How many were sent.
+    pub sent: usize,
+    /// How many did not come back.
+    pub lost: usize,
+    /// How many did not reach the client (where the client is a real one).
+    pub lost_down: usize,
+    /// Longest time between two that came back, less the interval.
+    pub gap: Duration,
+    /// ICMP errors that the correspondent saw.
+    pub refused: u32,
+}
+
+fn number(bytes: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?))
+}
+
+impl Flow {
+    /// Starts probing `client` in namespace `echo`; with `None` somebody else echoes.
+    pub fn start(client: IpAddr, echo: Option<&str>, interval: Duration) -> Self {
+        let log = Arc::new(Mutex::new(Log::default()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let any: IpAddr = if client.is_ipv6() { [0u16; 8].into() } else { [0u8; 4].into() };
+        let mut threads = Vec::new();
+        if let Some(namespace) = echo {
+            let socket = sys::inside(namespace, || UdpSocket::bind((client, PORT))).expect("bind the echo");
+            let (log, stop) = (Arc::clone(&log), Arc::clone(&stop));
+            threads.push(std::thread::spawn(move || {
+                receive(&socket, &stop, |probe, from| {
+                    let at = sys::now();
+                    let _ = socket.send_to(probe, from);
+                    if let Some(number) = number(probe) {
+                        log.lock().unwrap_or_else(PoisonError::into_inner).arrived.push((number, at));
+                    }
+                });
+            }));
+        }
+        let socket =
+            sys::inside(CORRESPONDENT, || UdpSocket::bind((any, 0))).expect("bind the correspondent");
+        sys::inside(CORRESPONDENT, || socket.connect((client, PORT))).expect("a route to the clients");
+        let back = socket.try_clone().expect("two names");
+        threads.push(std::thread::spawn({
+            let (log, stop) = (Arc::clone(&log), Arc::clone(&stop));
+            move || {
+                let refused = receive(&back, &stop, |probe, _| {
+                    if let Some(number) = number(probe) {
+                        let at = sys::now();
+                        log.lock().unwrap_or_else(PoisonError::into_inner).returned.push((number, at));
+                    }
+                });
+                log.lock().unwrap_or_else(PoisonError::into_inner).refused += refused;
+            }
+        }));
+        threads.push(std::thread::spawn({
+            let (log, stop) = (Arc::clone(&log), Arc::clone(&stop));
+            move || send(&socket, interval, &log, &stop)
+        }));
+        Self { log, stop, threads, interval }
+    }
+
+    /// What happened to the probes sent between two times.
+    pub fn report(&self, from: Duration, until: Duration) -> Report {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let within =
+            |number: &u32| log.sent.get(*number as usize).is_some_and(|sent| (from..until).contains(sent));
+        let sent = log.sent.iter().filter(|sent| (from..until).contains(*sent)).count();
+        let distinct = |list: &[(u32, Duration)]| {
+            let numbers: std::collections::BTreeSet<u32> =
+                list.iter().map(|entry| entry.0).filter(within).collect();
+            numbers.len()
+        };
+        let mut times: Vec<Duration> =
+            log.returned.iter().filter(|entry| within(&entry.0)).map(|entry| entry.1).collect();
+        times.push(from);
+        times.push(until);
+        times.sort();
+        let longest = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or_default();
+        Report {
+            sent,
+            lost: sent - distinct(&log.returned),
+            lost_down: sent - distinct(&log.arrived),
+            gap: longest.saturating_sub(self.interval),
+            refused: log.refused,
+        }
+    }
+
+    /// The time of the first probe that came back of those sent since `since`.
+    pub fn first_return(&self, since: Duration) -> Option<Duration> {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = |number: &u32| log.sent.get(*number as usize).is_some_and(|sent| *sent >= since);
+        log.returned.iter().filter(|entry| fresh(&entry.0)).map(|entry| entry.1).min()
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn send(socket: &UdpSocket, interval: Duration, log: &Mutex<Log>, stop: &AtomicBool) {
+    let mut due = sys::now();
+    while !stop.load(Ordering::Relaxed) {
+        let number = {
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.sent.push(sys::now());
+            log.sent.len() as u32 - 1
+        };
+        let mut probe = [0; 64];
+        probe[..4].copy_from_slice(&number.to_be_bytes());
+        if socket.send(&probe).is_err() {
+            // An ICMP error of an earlier probe was reported instead: this one goes out now.
+            log.lock().unwrap_or_else(PoisonError::into_inner).refused += 1;
+            let _ = socket.send(&probe);
+        }
+        due += interval;
+        match due.checked_sub(sys::now()) {
+            Some(rest) => std::thread::sleep(rest),
+            // Behind by a scheduling delay: no burst to catch up.
+            None => due = sys::now(),
+        }
+    }
+}
+
+/// Calls `take` for each packet until told to stop. Gives the number of ICMP errors.
+fn receive(socket: &UdpSocket, stop: &AtomicBool, mut take: impl FnMut(&[u8], SocketAddr)) -> u32 {
+    socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+    let mut buffer = [0; 2048];
+    let mut refused = 0;
+    while !stop.load(Ordering::Relaxed) {
+        match socket.recv_from(&mut buffer) {
+            Ok((length, from)) => take(&buffer[..length], from),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {}
+            Err(_) => refused += 1,
+        }
+    }
+    refused
+}

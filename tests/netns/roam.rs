@@ -1,0 +1,128 @@
+//! Handover: a client moves from node to node and nobody notices.
+
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::daemon::{Daemon, Kind};
+use crate::lab::{Lab, Plan};
+use crate::measure::{Outcome, bound, eventually, measure, must, percentile, spread};
+use crate::probe::{Flow, INTERVAL, Report};
+use crate::routing::Routing;
+use crate::watch::{SERVED, What};
+use crate::{Needs, Test, long, sys};
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[
+    ("a_client_that_asks_for_its_gateway_is_handed_over", Needs::Nothing, || ideal(true)),
+    ("an_ipv4_client_that_asks_for_its_gateway_is_handed_over", Needs::Nothing, || ideal(false)),
+    ("a_client_is_handed_over_where_bird_routes", Needs::Bird, || routed(Routing::Bird)),
+    ("a_client_is_handed_over_where_babeld_routes", Needs::Babeld, || routed(Routing::Babeld)),
+];
+
+/// What some roams came to.
+#[derive(Default)]
+pub struct Roams {
+    /// How many were asked for.
+    pub total: usize,
+    /// How long after the question the new node alone served the client, for each that was handed over.
+    pub handovers: Vec<Duration>,
+    /// What happened to the probes of each.
+    pub reports: Vec<Report>,
+}
+
+impl Roams {
+    /// One line for people.
+    pub fn line(&self) -> String {
+        let gaps: Vec<Duration> = self.reports.iter().map(|report| report.gap).collect();
+        let lost: Vec<usize> = self.reports.iter().map(|report| report.lost).collect();
+        format!(
+            "{} of {} handed over ({}); gap {}; lost median {}, worst {}",
+            self.handovers.len(),
+            self.total,
+            spread(&self.handovers),
+            spread(&gaps),
+            percentile(&lost, 50),
+            percentile(&lost, 100),
+        )
+    }
+}
+
+/// Whether `node` serves the client and no other node does.
+pub fn served_by(lab: &Lab, client: &Client, v6: bool, node: usize) -> bool {
+    let address = client.address(v6);
+    (0..lab.nodes.len()).all(|other| {
+        lab.watch.has(other, What::Route(SERVED), address) == (other == node)
+            && lab.watch.has(other, What::NodeClient, client.node_client()) == (other == node)
+    })
+}
+
+/// Attaches the client to a node and waits until it is served there.
+pub fn attach(lab: &Lab, client: &Client, v6: bool, node: usize) -> Outcome {
+    client.roam(Some(node));
+    client.ask_gateway(v6);
+    let served = eventually(Duration::from_secs(10), || served_by(lab, client, v6, node));
+    must(served, format!("the client is never served at {}", lab.nodes[node]))
+}
+
+/// Moves the client between the ends of the chain, `count` times, probing all the while.
+pub fn roams(
+    lab: &Lab,
+    client: &Client,
+    v6: bool,
+    count: usize,
+    patience: Duration,
+) -> Result<Roams, crate::measure::Trouble> {
+    let last = lab.nodes.len() - 1;
+    attach(lab, client, v6, 0)?;
+    let flow = Flow::start(client.address(v6), Some(&client.namespace), INTERVAL);
+    let flows = eventually(Duration::from_secs(30), || flow.first_return(Duration::ZERO).is_some());
+    must(flows, "no probe comes back before the first roam")?;
+    let mut result = Roams { total: count, ..Roams::default() };
+    for turn in 0..count {
+        std::thread::sleep(Duration::from_millis(400));
+        let node = if turn % 2 == 0 { last } else { 0 };
+        let start = sys::now();
+        client.roam(Some(node));
+        let asked = sys::now();
+        client.ask_gateway(v6);
+        if eventually(patience, || served_by(lab, client, v6, node)) {
+            result.handovers.push(sys::now() - asked);
+        }
+        let recovered = eventually(patience, || flow.first_return(asked).is_some());
+        std::thread::sleep(Duration::from_millis(if recovered { 300 } else { 0 }));
+        let end = sys::now().saturating_sub(Duration::from_millis(100));
+        result.reports.push(flow.report(start.saturating_sub(Duration::from_millis(50)), end));
+    }
+    Ok(result)
+}
+
+fn ideal(v6: bool) -> Outcome {
+    let mut lab = Lab::new(Plan::default());
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    let count = if long() { 20 } else { 10 };
+    let roams = roams(&lab, &client, v6, count, Duration::from_secs(3))?;
+    let family = if v6 { "IPv6" } else { "IPv4" };
+    measure(&format!("roam, {family}, client asks for its gateway, ideal routing"), roams.line());
+    must(roams.handovers.len() == count, format!("handed over {} of {count}", roams.handovers.len()))?;
+    let gaps: Vec<Duration> = roams.reports.iter().map(|report| report.gap).collect();
+    let lost: Vec<usize> = roams.reports.iter().map(|report| report.lost).collect();
+    bound(percentile(&gaps, 50) <= Duration::from_millis(10), "median gap beyond 10 ms")?;
+    bound(percentile(&gaps, 100) <= Duration::from_millis(50), "longest gap beyond 50 ms")?;
+    bound(percentile(&lost, 50) <= 1, "median loss beyond 1 probe")
+}
+
+fn routed(routing: Routing) -> Outcome {
+    let mut lab = Lab::new(Plan { routing, ..Plan::default() });
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    let count = if long() { 20 } else { 6 };
+    let roams = roams(&lab, &client, true, count, Duration::from_secs(30))?;
+    measure(&format!("roam, client asks for its gateway, {routing:?}"), roams.line());
+    must(roams.handovers.len() == count, format!("handed over {} of {count}", roams.handovers.len()))?;
+    let worst = roams.reports.iter().map(|report| report.gap).max().unwrap_or_default();
+    bound(
+        routing != Routing::Bird || worst <= Duration::from_secs(5),
+        "traffic recovers later than after 5 s",
+    )
+}
