@@ -3,15 +3,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use l3roamd::net::{Mac, Prefix};
+use l3roamd::net::Mac;
 
 use crate::client::Port;
 use crate::frames;
-use crate::lab::{GATEWAY, GATEWAY4, Lab, NODE_CLIENT_PREFIX, ip_batch};
+use crate::lab::{GATEWAY, GATEWAY4, Lab, ip_batch};
 use crate::sys::{self, PacketSocket};
 
 const NAMESPACE: &str = "crowd";
@@ -21,7 +21,6 @@ pub struct Crowd {
     port: Port,
     raw: Arc<PacketSocket>,
     stop: Arc<AtomicBool>,
-    alive: Arc<AtomicU32>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -39,12 +38,6 @@ pub fn v6(index: u32) -> Ipv6Addr {
 /// Its IPv4 address.
 pub fn v4(index: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 42, 128, 0)) + index)
-}
-
-/// Its node-client address.
-pub fn node_client(index: u32) -> Ipv6Addr {
-    let prefix: Prefix = NODE_CLIENT_PREFIX.parse().expect("a prefix");
-    prefix.node_client_address(mac(index))
 }
 
 fn index(address: IpAddr) -> Option<u32> {
@@ -72,17 +65,11 @@ impl Crowd {
         let port = Port::new(lab, "crowd");
         let raw = Arc::new(PacketSocket::open(NAMESPACE, "eth0"));
         let stop = Arc::new(AtomicBool::new(false));
-        let alive = Arc::new(AtomicU32::new(alive));
         let thread = std::thread::spawn({
-            let (raw, stop, alive) = (Arc::clone(&raw), Arc::clone(&stop), Arc::clone(&alive));
-            move || answer(&raw, &stop, &alive)
+            let (raw, stop) = (Arc::clone(&raw), Arc::clone(&stop));
+            move || answer(&raw, &stop, alive)
         });
-        Self { port, raw, stop, alive, thread: Some(thread) }
-    }
-
-    /// How many answer from now on.
-    pub fn set_alive(&self, count: u32) {
-        self.alive.store(count, Ordering::Relaxed);
+        Self { port, raw, stop, thread: Some(thread) }
     }
 
     /// Moves all of them. The time when they were there.
@@ -110,11 +97,6 @@ impl Crowd {
             self.ask_gateway(index, true);
         }
     }
-
-    /// Sends any frame.
-    pub fn send(&self, frame: &[u8]) {
-        self.raw.send(frame);
-    }
 }
 
 impl Drop for Crowd {
@@ -126,12 +108,12 @@ impl Drop for Crowd {
     }
 }
 
-fn answer(raw: &PacketSocket, stop: &AtomicBool, alive: &AtomicU32) {
+fn answer(raw: &PacketSocket, stop: &AtomicBool, alive: u32) {
     let mut buffer = vec![0; 4096];
     while !stop.load(Ordering::Relaxed) {
         let Some((frame, outgoing)) = raw.receive(&mut buffer, Duration::from_millis(50)) else { continue };
         let Some(question) = frames::question(frame).filter(|_| !outgoing) else { continue };
-        let asked = index(question.target).filter(|index| *index < alive.load(Ordering::Relaxed));
+        let asked = index(question.target).filter(|index| *index < alive);
         if let Some(answer) = asked.and_then(|index| question.answer(mac(index), frame)) {
             raw.send(&answer);
         }

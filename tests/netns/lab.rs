@@ -106,7 +106,7 @@ pub fn node_address(node: usize) -> Ipv6Addr {
 }
 
 /// The MAC address of a node's end of a mesh link; link `n` is between node `n` and its follower.
-fn mesh_mac(node: usize, link: usize) -> Mac {
+pub fn mesh_mac(node: usize, link: usize) -> Mac {
     Mac([2, 0x0a, 0, node as u8, 0, link as u8])
 }
 
@@ -180,6 +180,19 @@ impl Lab {
             ip(name, "link set ap0 master br-client");
         }
         ip_batch(name, &client_interface(&self.plan));
+    }
+
+    /// Waits, for at most 10 s, until the node would send packets for the address over the mesh.
+    pub fn await_mesh_route(&self, node: usize, address: IpAddr) {
+        let deadline = sys::now() + Duration::from_secs(10);
+        while sys::now() < deadline {
+            let show = ["-n", &self.nodes[node], "route", "get", &address.to_string()].map(str::to_owned);
+            let output = Command::new("ip").args(show).output().expect("ip");
+            if String::from_utf8_lossy(&output.stdout).contains(" dev mesh") {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn await_routing(&self) {

@@ -9,16 +9,22 @@
     reason = "a failing test panics, and says what it measured"
 )]
 
+mod attach;
+mod capture;
 mod client;
 mod crowd;
 mod daemon;
 mod frames;
+mod hostile;
 mod isolate;
 mod lab;
+mod life;
 mod measure;
+mod mixed;
 mod probe;
 mod roam;
 mod routing;
+mod scale;
 mod sys;
 mod watch;
 
@@ -65,7 +71,8 @@ fn main() -> ExitCode {
     let impossible = isolate::isolate().err();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let tests = [roam::TESTS].concat();
+    let tests =
+        [roam::TESTS, attach::TESTS, life::TESTS, hostile::TESTS, scale::TESTS, mixed::TESTS].concat();
     let trials =
         tests.into_iter().map(|(name, needs, test)| match impossible.clone().or_else(|| missing(needs)) {
             None => Trial::ignorable_test(name, move || measure::judge(test)),

@@ -35,14 +35,17 @@ impl Roams {
     pub fn line(&self) -> String {
         let gaps: Vec<Duration> = self.reports.iter().map(|report| report.gap).collect();
         let lost: Vec<usize> = self.reports.iter().map(|report| report.lost).collect();
+        let down: usize = self.reports.iter().map(|report| report.lost_down).sum();
+        let refused = self.reports.last().map_or(0, |report| report.refused);
         format!(
-            "{} of {} handed over ({}); gap {}; lost median {}, worst {}",
+            "{} of {} handed over ({}); gap {}; lost median {}, worst {}, in all {} ({down} of them on the way to the client); {refused} ICMP errors",
             self.handovers.len(),
             self.total,
             spread(&self.handovers),
             spread(&gaps),
             percentile(&lost, 50),
             percentile(&lost, 100),
+            lost.iter().sum::<usize>(),
         )
     }
 }
@@ -81,6 +84,8 @@ pub fn roams(
     for turn in 0..count {
         std::thread::sleep(Duration::from_millis(400));
         let node = if turn % 2 == 0 { last } else { 0 };
+        // A client stays for a while: the next node has heard where it is.
+        lab.await_mesh_route(node, client.node_client().into());
         let start = sys::now();
         client.roam(Some(node));
         let asked = sys::now();
@@ -117,7 +122,7 @@ fn routed(routing: Routing) -> Outcome {
     let _daemons = Daemon::start_all(&lab, Kind::Ours);
     let client = Client::new(&mut lab, 1);
     let count = if long() { 20 } else { 6 };
-    let roams = roams(&lab, &client, true, count, Duration::from_secs(30))?;
+    let roams = roams(&lab, &client, true, count, Duration::from_secs(10))?;
     measure(&format!("roam, client asks for its gateway, {routing:?}"), roams.line());
     must(roams.handovers.len() == count, format!("handed over {} of {count}", roams.handovers.len()))?;
     let worst = roams.reports.iter().map(|report| report.gap).max().unwrap_or_default();
