@@ -71,7 +71,9 @@ impl From<Short> for FrameError {
 
 /// Reads an Ethernet frame.
 ///
-/// A frame with an 802.1Q tag belongs to another network than its port and is of no interest. Addresses that no host can
+/// A frame with an 802.1Q tag belongs to another network than its port and is of no interest. (Linux takes the tag off before
+/// a packet socket sees the frame and tells it aside, in `PACKET_AUXDATA` or to the filter: who reads from one must look
+/// there.) Addresses that no host can
 /// have are not reported; a frame that says nothing else is of no interest either.
 ///
 /// # Errors
