@@ -198,30 +198,53 @@ enum Standing {
 
 /// Looks what stands in the way of a route.
 ///
-/// The kernel offers no look-up by table, so this is a dump. For IPv6 the kernel filters it by protocol: `NLM_F_REPLACE`
-/// takes the first route of the metric, a later one is only ever put behind it (fib6_add_rt2node), and ours could
-/// only be created where none was. In IPv4 `ip route prepend` puts one before ours, so the whole table is looked at.
+/// The kernel offers no look-up by table. Mostly the route in question is the one that a packet would take: then one
+/// look-up tells, however many routes there are. Else (another rule or a better metric wins) the table is dumped.
+///
+/// `NLM_F_REPLACE` takes the first route of the metric, and that is the one to look at. For IPv6 it is ours if any is: a later
+/// one is only ever put behind (fib6_add_rt2node), and ours could only be created where none was; so the kernel may
+/// filter by protocol. In IPv4 `ip route prepend` puts one before ours, so all are looked at.
 async fn standing(requests: &mut Requests, route: &Route) -> io::Result<Standing> {
+    if let Ok(Some(message)) = matching(requests, route.destination.address()).await {
+        match compare(route, &message) {
+            Standing::Nothing => {}
+            standing => return Ok(standing),
+        }
+    }
     let filter = if route.destination.address().is_ipv4() { 0 } else { route.protocol };
     let request = query(route.destination.address(), route.table, filter);
     let mut standing = if filter == 0 { Standing::Nothing } else { Standing::Foreign };
     for message in requests.dump(&RouteNetlinkMessage::GetRoute(request)).await? {
         let RouteNetlinkMessage::NewRoute(message) = message else { continue };
-        let Some(other) = Route::read(&message) else { continue };
-        if (other.destination, other.table, other.metric) != (route.destination, route.table, route.metric) {
-            continue;
-        }
-        if other.protocol != route.protocol {
+        match compare(route, &message) {
+            Standing::Nothing => {}
             // Also where ours stands behind it: a replacement would hit this one.
-            return Ok(Standing::Foreign);
-        }
-        if other.interface == route.interface && message.header.kind == RouteType::Unicast {
-            standing = Standing::Same;
-        } else if !matches!(standing, Standing::Same) {
-            standing = Standing::Ours;
+            Standing::Foreign => return Ok(Standing::Foreign),
+            Standing::Same => standing = Standing::Same,
+            Standing::Ours if matches!(standing, Standing::Same) => {}
+            Standing::Ours => standing = Standing::Ours,
         }
     }
     Ok(standing)
+}
+
+/// What a route of the kernel is to one that is to be installed.
+fn compare(route: &Route, message: &RouteMessage) -> Standing {
+    match Route::read(message) {
+        Some(other)
+            if (other.destination, other.table, other.metric)
+                == (route.destination, route.table, route.metric) =>
+        {
+            if other.protocol != route.protocol {
+                Standing::Foreign
+            } else if other.interface == route.interface && is_unicast(message) {
+                Standing::Same
+            } else {
+                Standing::Ours
+            }
+        }
+        _ => Standing::Nothing,
+    }
 }
 
 /// Dumps the routes of a protocol, of both families and all tables.
@@ -261,14 +284,25 @@ pub(super) async fn look_up(
     address: IpAddr,
     tun: IfIndex,
 ) -> Result<RouteLookup, KernelError> {
-    let mut request = RouteMessage::default();
-    request.header.address_family = query(address, 0, 0).header.address_family;
+    match matching(requests, address).await.context("look up route to", address)? {
+        Some(message) => Ok(interpret(&message, tun)),
+        None => Ok(RouteLookup::Other),
+    }
+}
+
+/// The entry that a packet to the address would match, in the table where it stands.
+async fn matching(requests: &mut Requests, address: IpAddr) -> io::Result<Option<RouteMessage>> {
+    let mut request = query(address, 0, 0);
     request.header.destination_prefix_length = Prefix::host(address).length();
     request.header.flags = RouteFlags::FibMatch;
+    if address.is_ipv4() {
+        // IPv4 claims that it is the main table otherwise; IPv6 refuses the flag and tells the table always.
+        request.header.flags |= RouteFlags::LookupTable;
+    }
     request.attributes.push(RouteAttribute::Destination(address.into()));
     match requests.get(RouteNetlinkMessage::GetRoute(request)).await {
-        Ok(Some(RouteNetlinkMessage::NewRoute(message))) => Ok(interpret(&message, tun)),
-        Ok(_) => Ok(RouteLookup::Other),
+        Ok(Some(RouteNetlinkMessage::NewRoute(message))) => Ok(Some(message)),
+        Ok(_) => Ok(None),
         // Answers of routes of the types unreachable, prohibit, throw and blackhole, and of no route at all.
         Err(error)
             if is_errno(
@@ -276,9 +310,9 @@ pub(super) async fn look_up(
                 &[libc::EHOSTUNREACH, libc::ENETUNREACH, libc::EACCES, libc::EAGAIN, libc::EINVAL],
             ) =>
         {
-            Ok(RouteLookup::Other)
+            Ok(None)
         }
-        Err(error) => Err(KernelError::new("look up route to", address, error)),
+        Err(error) => Err(error),
     }
 }
 
