@@ -29,6 +29,11 @@ pub enum KernelError {
     /// A route of somebody else stands where ours should go.
     #[error("install route {0}: a route of another protocol stands there")]
     Occupied(String),
+    /// The kernel has no room for another neighbour entry, of any network namespace.
+    #[error(
+        "install neighbour entry {0}: the neighbour table is full (net.ipv4/ipv6.neigh.default.gc_thresh3)"
+    )]
+    NeighbourTableFull(String),
 }
 
 impl KernelError {

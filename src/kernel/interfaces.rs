@@ -17,9 +17,16 @@ struct Interface {
 }
 
 impl Interfaces {
-    /// Forgets everything, before a dump.
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
+    /// Which exist.
+    pub(super) fn indices(&self) -> Vec<IfIndex> {
+        self.0.keys().copied().collect()
+    }
+
+    /// Forgets all addresses, before a dump.
+    pub(super) fn forget_addresses(&mut self) {
+        for interface in self.0.values_mut() {
+            interface.addresses.clear();
+        }
     }
 
     /// An interface exists.

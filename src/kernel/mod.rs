@@ -4,7 +4,7 @@
 //! remembers are sockets and, for the source addresses of probes, the interfaces' MACs and addresses.
 //!
 //! All waiting happens in [`Kernel::next`], all of it on tokio's AsyncFd. It is cancel-safe: a future that is dropped has
-//! lost nothing.
+//! lost nothing. The others ask the kernel, which answers at once, and are to be awaited to their end.
 
 mod address;
 mod error;
@@ -22,7 +22,7 @@ mod sys;
 mod sysctl;
 mod tun;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
@@ -111,6 +111,8 @@ pub struct Kernel {
     icmp: Icmp,
     interfaces: Interfaces,
     counters: Counters,
+    /// The operator has been told that the neighbour table is full.
+    table_full: bool,
     /// Netlink messages and events read, not told yet: those of one datagram.
     messages: VecDeque<RouteNetlinkMessage>,
     pending: VecDeque<Event>,
@@ -144,6 +146,7 @@ impl Kernel {
             icmp,
             interfaces: Interfaces::default(),
             counters: Counters::default(),
+            table_full: false,
             messages: VecDeque::new(),
             pending: VecDeque::new(),
             turn: 0,
@@ -170,8 +173,8 @@ impl Kernel {
         Ok(())
     }
 
-    /// Everything the kernel knows, as facts: links first, then forwarding databases, then neighbours. For the start, after
-    /// [`Event::StateLost`] and for [`Action::Rescan`].
+    /// Everything the kernel knows, as facts: links first, those that are gone since the last dump among them, then forwarding
+    /// databases, then neighbours. For the start, after [`Event::StateLost`] and for [`Action::Rescan`]. Probes need one dump before.
     ///
     /// # Errors
     /// Where the kernel does not answer.
@@ -180,11 +183,20 @@ impl Kernel {
         let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
         let links = self.requests.dump(&request).await.context("dump", "links")?;
         let addresses = address::dump(&mut self.requests).await?;
-        self.interfaces.clear();
+        let mut gone = self.interfaces.indices();
         let mut facts = Vec::with_capacity(links.len());
         for message in links {
+            if let RouteNetlinkMessage::NewLink(link) = &message {
+                gone.retain(|index| index.0 != link.header.index);
+            }
             facts.extend(self.fact(message));
         }
+        // Those whose end was among what was lost.
+        for index in gone {
+            self.link_gone(index);
+            facts.push(Input::LinkGone(index));
+        }
+        self.interfaces.forget_addresses();
         for address in addresses {
             self.interfaces.address_seen(address);
         }
@@ -202,8 +214,9 @@ impl Kernel {
         if self.tun_lost || sys::device::interface_index(tun).is_err() {
             self.tun = Tun::open(tun, &mut self.requests).await?;
             self.tun_lost = false;
+            return Ok(());
         }
-        Ok(())
+        self.tun.bring_up(tun, &mut self.requests).await
     }
 
     /// What an earlier run left: host routes of our protocol in any table that point at an interface, and node-client addresses.
@@ -211,10 +224,11 @@ impl Kernel {
     /// # Errors
     /// Where the kernel does not answer.
     pub async fn dump_own(&mut self) -> Result<Vec<Input>, KernelError> {
-        let neighbours: Vec<_> = neighbour::dump(&mut self.requests, false)
+        let neighbours: BTreeMap<_, _> = neighbour::dump(&mut self.requests, false)
             .await?
             .iter()
-            .filter_map(|message| facts::neighbour(message).map(|neighbour| neighbour.fact))
+            .filter_map(facts::neighbour)
+            .map(|neighbour| ((neighbour.fact.interface, neighbour.fact.address), neighbour.fact.mac))
             .collect();
         let mut found = Vec::new();
         for (route, message) in route::dump(&mut self.requests, PROTOCOL).await? {
@@ -223,10 +237,7 @@ impl Kernel {
                 continue;
             }
             let address = route.destination.address();
-            let client = neighbours
-                .iter()
-                .find(|fact| (fact.interface, fact.address) == (route.interface, address))
-                .and_then(|fact| fact.mac);
+            let client = neighbours.get(&(route.interface, address)).copied().flatten();
             let (interface, table) = (route.interface, route.table);
             found.push(Input::RouteAdopted { address, interface, table, client });
         }
@@ -371,8 +382,7 @@ impl Kernel {
                     return None;
                 }
                 let index = IfIndex(message.header.index);
-                self.interfaces.link_gone(index);
-                self.packets.stop(index);
+                self.link_gone(index);
                 if index == self.tun.index() {
                     self.tun_is_lost();
                 }
@@ -393,6 +403,11 @@ impl Kernel {
             RouteNetlinkMessage::DelNeighbour(message) => self.neighbour_fact(&message, false),
             _ => None,
         }
+    }
+
+    fn link_gone(&mut self, index: IfIndex) {
+        self.interfaces.link_gone(index);
+        self.packets.stop(index);
     }
 
     fn neighbour_fact(
@@ -425,6 +440,10 @@ impl Kernel {
             Err(error) => {
                 self.counters.actions_failed += 1;
                 tracing::debug!(%error, "action failed");
+                if matches!(error, KernelError::NeighbourTableFull(_)) && !self.table_full {
+                    self.table_full = true;
+                    tracing::warn!("the kernel's neighbour table is full: raise gc_thresh3");
+                }
                 let reason = match error {
                     KernelError::Occupied(_) => FailureReason::Occupied,
                     _ => FailureReason::Refused,
@@ -452,7 +471,10 @@ impl Kernel {
                 let route = self.prefix_route(*prefix);
                 route::uninstall(&mut self.requests, &route).await?;
             }
-            Action::InstallNeighbour(entry) => neighbour::install(&mut self.requests, entry).await?,
+            Action::InstallNeighbour(entry) => {
+                neighbour::install(&mut self.requests, entry).await?;
+                self.table_full = false;
+            }
             Action::UninstallNeighbour(entry) => neighbour::uninstall(&mut self.requests, entry).await?,
             Action::AddNodeClientAddress(address) => address::add(&mut self.requests, *address).await?,
             Action::RemoveNodeClientAddress(address) => {

@@ -35,10 +35,12 @@ pub(super) async fn install(requests: &mut Requests, neighbour: &Neighbour) -> R
     message.attributes.push(NeighbourAttribute::Protocol(RouteProtocol::from(PROTOCOL)));
     let result =
         requests.change(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE | NLM_F_REPLACE).await;
-    if matches!(&result, Err(error) if is_errno(error, &[libc::ENOBUFS])) {
-        tracing::warn!("the kernel's neighbour table is full: raise net.ipv{{4,6}}.neigh.default.gc_thresh3");
+    match result {
+        Err(error) if is_errno(&error, &[libc::ENOBUFS]) => {
+            Err(KernelError::NeighbourTableFull(name(neighbour)))
+        }
+        result => result.context("install neighbour entry", name(neighbour)),
     }
-    result.context("install neighbour entry", name(neighbour))
 }
 
 /// Removes the entry of the address. What is not there is success.

@@ -6,7 +6,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BufMut;
@@ -182,9 +181,3 @@ impl AsyncSocket for RequestSocket {
 fn end_of_stream(error: io::Error) -> io::Error {
     if error.raw_os_error() == Some(libc::ENOBUFS) { io::ErrorKind::ConnectionReset.into() } else { error }
 }
-
-/// What [`Requests::exchange`] relies on: the connection may be moved.
-const _: fn() = || {
-    fn unpin<T: Unpin>() {}
-    unpin::<Pin<&mut Connection<RouteNetlinkMessage, RequestSocket>>>();
-};

@@ -190,3 +190,104 @@ pub(super) fn accept_nothing() -> [sock_filter; 1] {
 fn operation(code: u32, k: u32) -> sock_filter {
     sock_filter { code: code as u16, jt: 0, jf: 0, k }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel knows of a frame beside its bytes.
+    struct Metadata {
+        outgoing: bool,
+        tagged: bool,
+    }
+
+    const RECEIVED: Metadata = Metadata { outgoing: false, tagged: false };
+
+    /// Runs the filter as the kernel does; a load beyond the end drops.
+    fn accepts(frame: &[u8], metadata: &Metadata) -> bool {
+        let program = filter();
+        let (mut a, mut x, mut at) = (0_u32, 0_u32, 0_usize);
+        loop {
+            let sock_filter { code, jt, jf, k } = program[at];
+            let code = u32::from(code);
+            at += 1;
+            let bytes = |offset: u32, count: usize| {
+                let offset = offset as usize;
+                frame.get(offset..offset + count).map(|b| b.iter().fold(0, |n, b| n << 8 | u32::from(*b)))
+            };
+            let loaded = match code {
+                0x20 if k as i32 == libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE => {
+                    Some(if metadata.outgoing { 4 } else { 0 })
+                }
+                0x20 if k as i32 == libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG_PRESENT => {
+                    Some(metadata.tagged.into())
+                }
+                0x28 => bytes(k, 2),
+                0x30 => bytes(k, 1),
+                0x50 => bytes(x + k, 1),
+                0x64 => Some(a << k),
+                0x07 => {
+                    x = a;
+                    Some(a)
+                }
+                0x15 => {
+                    at += usize::from(if a == k { jt } else { jf });
+                    Some(a)
+                }
+                0x05 => {
+                    at += k as usize;
+                    Some(a)
+                }
+                0x06 => return k != 0,
+                other => panic!("{other:#x}"),
+            };
+            match loaded {
+                Some(value) => a = value,
+                None => return false,
+            }
+        }
+    }
+
+    fn ipv6(next_header: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0; 14 + 40];
+        frame[12..14].copy_from_slice(&[0x86, 0xdd]);
+        frame[20] = next_header;
+        frame.extend_from_slice(payload);
+        frame
+    }
+
+    #[test]
+    fn the_filter_accepts_what_clients_say_of_themselves_and_nothing_else() {
+        for kind in 0..=255_u8 {
+            let mld = [131, 132, 143].contains(&kind);
+            let wanted = mld || [129, 133, 135, 136].contains(&kind);
+            assert_eq!(accepts(&ipv6(58, &[kind, 0, 0, 0]), &RECEIVED), wanted, "{kind}");
+            assert_eq!(accepts(&ipv6(0, &[58, 0, 5, 2, 0, 0, 1, 0, kind]), &RECEIVED), mld, "{kind}");
+            let mut long = vec![58, 2];
+            long.resize(24, 0);
+            long.push(kind);
+            assert_eq!(accepts(&ipv6(0, &long), &RECEIVED), mld, "{kind}");
+            assert!(!accepts(&ipv6(0, &[17, 0, 5, 2, 0, 0, 1, 0, kind]), &RECEIVED));
+            assert!(!accepts(&ipv6(17, &[kind, 0, 0, 0]), &RECEIVED));
+            let mut other = ipv6(58, &[kind, 0, 0, 0]);
+            other[12..14].copy_from_slice(&[0x08, 0x00]);
+            assert!(!accepts(&other, &RECEIVED));
+        }
+    }
+
+    #[test]
+    fn the_filter_drops_what_is_ours_tagged_or_cut_short() {
+        let mut arp = vec![0; 42];
+        arp[12..14].copy_from_slice(&[8, 6]);
+        assert!(accepts(&arp, &RECEIVED));
+        for frame in [&arp, &ipv6(58, &[135, 0, 0, 0])] {
+            assert!(!accepts(frame, &Metadata { outgoing: true, tagged: false }));
+            assert!(!accepts(frame, &Metadata { outgoing: false, tagged: true }));
+        }
+        let whole = ipv6(0, &[58, 0, 5, 2, 0, 0, 1, 0, 143]);
+        for length in 0..whole.len() {
+            assert!(!accepts(&whole[..length], &RECEIVED), "{length}");
+        }
+        assert!(!accepts(&ipv6(0, &[58, 255]), &RECEIVED));
+    }
+}

@@ -41,14 +41,30 @@ impl Tun {
         ] {
             sysctl::ensure(&key, value);
         }
+        // The kernel takes the larger of the two. The other one is the administrator's.
+        if sysctl::read("net/ipv4/conf/all/rp_filter").as_deref() == Some("1") {
+            tracing::warn!(
+                "net.ipv4.conf.all.rp_filter is 1: IPv4 packets given back to the kernel are dropped"
+            );
+        }
+        let fd = sys::watch(fd, Interest::READABLE | Interest::WRITABLE).context("watch TUN", name)?;
+        let tun = Self { fd, index };
+        tun.bring_up(name, requests).await?;
+        Ok(tun)
+    }
+
+    /// Brings it up, again where somebody took it down.
+    pub(super) async fn bring_up(
+        &self,
+        name: &InterfaceName,
+        requests: &mut Requests,
+    ) -> Result<(), KernelError> {
         let mut link = LinkMessage::default();
-        link.header.index = index.0;
+        link.header.index = self.index.0;
         link.header.flags = LinkFlags::Up;
         link.header.change_mask = LinkFlags::Up;
         link.attributes.push(LinkAttribute::Mtu(MTU_BYTES));
-        requests.change(RouteNetlinkMessage::SetLink(link), 0).await.context("bring up TUN", name)?;
-        let fd = sys::watch(fd, Interest::READABLE | Interest::WRITABLE).context("watch TUN", name)?;
-        Ok(Self { fd, index })
+        requests.change(RouteNetlinkMessage::SetLink(link), 0).await.context("bring up TUN", name)
     }
 
     /// The kernel's number of it.

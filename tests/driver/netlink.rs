@@ -24,6 +24,8 @@ pub const TESTS: &[Test] = &[
     ("a_host_route_of_anybody_is_told", host_route_events),
     ("a_bridge_learns_a_client", forwarding_database),
     ("an_overrun_is_reported", overrun),
+    ("an_interface_whose_end_was_lost_is_told_by_the_dump", lost_end),
+    ("messages_of_other_processes_are_not_believed", forged),
     ("a_vanished_interface_fails_the_action_and_nothing_else", vanished_interface),
 ];
 
@@ -352,6 +354,7 @@ fn links() {
         assert_eq!(told, Some(None));
         sh("ip link del br0");
         wait_for_input(&mut kernel, |input| (*input == Input::LinkGone(bridge)).then_some(())).await;
+        assert_eq!(kernel.counters().netlink_undecodable, 0);
     });
 }
 
@@ -434,5 +437,44 @@ fn vanished_interface() {
             ok(&mut kernel, Action::UninstallRoute(host(address, gone, 4711))).await;
             ok(&mut kernel, Action::UninstallNeighbour(neighbour(address, gone))).await;
         }
+    });
+}
+
+fn lost_end() {
+    run(async {
+        let client = dummy("client0");
+        let mut kernel = open().await;
+        kernel.dump().await.expect("a dump");
+        sh("ip link del client0");
+        // The announcement is thrown away.
+        kernel.set_event_buffer(1 << 20).expect("a socket");
+        let dumped = kernel.dump().await.expect("a dump");
+        assert!(dumped.contains(&Input::LinkGone(client)), "{dumped:?}");
+        let dumped = kernel.dump().await.expect("a dump");
+        assert!(!dumped.contains(&Input::LinkGone(client)), "{dumped:?}");
+    });
+}
+
+fn forged() {
+    run(async {
+        let mut kernel = open().await;
+        dummy("client0");
+        while kernel.try_next().is_some() {}
+        // A removal of lo, to the group of links; port 4711 is nobody.
+        let mut message = vec![32, 0, 0, 0, 17, 0, 0, 0];
+        message.resize(32, 0);
+        message[20..24].copy_from_slice(&1_u32.to_ne_bytes());
+        message[..4].copy_from_slice(&32_u32.to_ne_bytes());
+        message[4..6].copy_from_slice(&17_u16.to_ne_bytes());
+        let socket = netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_ROUTE).expect("a socket");
+        let _ = socket.send_to(&message, &netlink_sys::SocketAddr::new(4711, 1), 0);
+        sh("ip link add later0 type bridge");
+        wait_for_input(&mut kernel, |input| match input {
+            Input::LinkGone(index) => panic!("{index} is believed to be gone"),
+            Input::LinkSeen(link) if link.name.as_str() == "later0" => Some(()),
+            _ => None,
+        })
+        .await;
+        assert_eq!(kernel.counters().netlink_not_from_kernel, 1);
     });
 }

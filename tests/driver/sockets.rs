@@ -324,10 +324,10 @@ async fn captured(kernel: &mut Kernel, address: &str) -> Vec<u8> {
     .await
 }
 
-/// Sends one echo request.
-fn ping(address: &str) -> Child {
+/// Sends echo requests.
+fn ping(address: &str, count: u32) -> Child {
     Command::new("ping")
-        .args(["-n", "-c", "1", "-W", "5", address])
+        .args(["-n", "-c", &count.to_string(), "-i", "0.3", "-W", "5", address])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -363,7 +363,7 @@ fn waiting_packet() {
         client.sh("ip -6 route add default via fe80::1 dev eth0");
         let interface = index_of("client0");
         for address in ["10.0.0.7", "2001:db8::7"] {
-            let ping = ping(address);
+            let ping = ping(address, 1);
             let packet = captured(&mut kernel, address).await;
             ok(&mut kernel, Action::InstallRoute(host(address, interface, 254))).await;
             ok(&mut kernel, Action::InstallNeighbour(neighbour(address, interface))).await;
@@ -379,11 +379,16 @@ fn unreachable() {
         let mut kernel = open_with_prefixes().await;
         for (address, expected) in [("10.0.0.7", "Host Unreachable"), ("2001:db8::7", "Address unreachable")]
         {
-            let ping = ping(address);
-            let packet = captured(&mut kernel, address).await;
-            let to = l3roamd::wire::ip::parse(&packet).expect("a header").source;
-            ok(&mut kernel, Action::SendUnreachable { to, packet }).await;
-            let (_, said) = finished(ping).await;
+            let mut ping = std::pin::pin!(finished(ping(address, 3)));
+            let said = loop {
+                tokio::select! {
+                    (_, said) = &mut ping => break said,
+                    packet = captured(&mut kernel, address) => {
+                        let to = l3roamd::wire::ip::parse(&packet).expect("a header").source;
+                        ok(&mut kernel, Action::SendUnreachable { to, packet }).await;
+                    }
+                }
+            };
             assert!(said.contains(expected), "{said}");
         }
     });
@@ -405,7 +410,7 @@ fn removed_tun() {
         kernel.dump().await.expect("a dump");
         assert_ne!(kernel.tun(), before);
         ok(&mut kernel, Action::InstallPrefixRoute("10.0.0.0/8".parse().expect("a prefix"))).await;
-        let ping = ping("10.0.0.7");
+        let ping = ping("10.0.0.7", 1);
         captured(&mut kernel, "10.0.0.7").await;
         drop(ping);
     });

@@ -13,14 +13,14 @@ pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// Sets a socket option. `T` is the C type that the option takes and has no padding.
+/// Sets a socket option. `T` is the C type that the option takes.
 pub(crate) fn set_option<T: Copy>(
     fd: RawFd,
     level: libc::c_int,
     name: libc::c_int,
     value: &T,
 ) -> io::Result<()> {
-    // SAFETY: `value` points at as many readable bytes as are named; the kernel only reads them.
+    // SAFETY: `value` points at as many readable bytes as are named; the kernel only reads them, and of padding nothing.
     check(unsafe {
         libc::setsockopt(fd, level, name, (value as *const T).cast(), mem::size_of::<T>() as libc::socklen_t)
     })
@@ -43,7 +43,7 @@ pub(crate) fn open(domain: libc::c_int, kind: libc::c_int, protocol: libc::c_int
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Binds a socket to an address. `T` is a sockaddr type of C without padding that matters.
+/// Binds a socket to an address. `T` is a sockaddr type of C.
 pub(super) fn bind<T>(fd: &OwnedFd, address: &T) -> io::Result<()> {
     // SAFETY: `address` points at as many readable bytes as are named; the kernel only reads them.
     check(unsafe {
