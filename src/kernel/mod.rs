@@ -1,12 +1,14 @@
 //! The kernel side: one driver for each kernel interface, no policy.
 //!
-//! [`Kernel`] turns what the kernel says into [`Input`]s and carries out [`Action`]s. It keeps no state of roaming: what it
+//! [`Kernel`] turns what the kernel says into [`Input`]s and carries out [`Action`](crate::engine::Action)s. It keeps no state of roaming: what it
 //! remembers are sockets and, for the source addresses of probes, the interfaces' MACs and addresses.
 //!
 //! All waiting happens in [`Kernel::next`], all of it on tokio's AsyncFd. It is cancel-safe: a future that is dropped has
 //! lost nothing. The others ask the kernel, which answers at once, and are to be awaited to their end.
 
+mod actions;
 mod address;
+mod dump;
 mod error;
 mod events;
 mod facts;
@@ -22,20 +24,18 @@ mod sys;
 mod sysctl;
 mod tun;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::task::{Context as Task, Poll};
 
 use futures_util::task::noop_waker_ref;
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::neighbour::NeighbourMessage;
 
 use crate::engine::config::Sources;
-use crate::engine::input::{FailureReason, FrameHeard, Input};
-use crate::engine::output::{Action, HostRoute};
-use crate::net::{IfIndex, InterfaceName, Mac, Prefix};
+use crate::engine::input::{FrameHeard, Input};
+use crate::net::{IfIndex, InterfaceName, Prefix};
 use crate::wire::frame;
 pub use error::KernelError;
 use error::{Context, is_errno};
@@ -46,7 +46,6 @@ use interfaces::Interfaces;
 use netlink::Requests;
 use packet::Packets;
 pub use reconcile::Repairs;
-use route::{PROTOCOL, PROTOCOL_PREFIX, Route, TABLE_MAIN};
 use tun::Tun;
 
 /// A datagram of any kind that we read fits in.
@@ -171,101 +170,6 @@ impl Kernel {
     pub fn set_event_buffer(&mut self, bytes: usize) -> Result<(), KernelError> {
         self.events = Events::with_buffer(bytes).context("open", "netlink event socket")?;
         Ok(())
-    }
-
-    /// Everything the kernel knows, as facts: links first, those that are gone since the last dump among them, then forwarding
-    /// databases, then neighbours. For the start, after [`Event::StateLost`] and for [`Action::Rescan`]. Probes need one dump before.
-    ///
-    /// # Errors
-    /// Where the kernel does not answer.
-    pub async fn dump(&mut self) -> Result<Vec<Input>, KernelError> {
-        self.repair_tun().await?;
-        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        let links = self.requests.dump(&request).await.context("dump", "links")?;
-        let addresses = address::dump(&mut self.requests).await?;
-        let mut gone = self.interfaces.indices();
-        let mut facts = Vec::with_capacity(links.len());
-        for message in links {
-            if let RouteNetlinkMessage::NewLink(link) = &message {
-                gone.retain(|index| index.0 != link.header.index);
-            }
-            facts.extend(self.fact(message));
-        }
-        // Those whose end was among what was lost.
-        for index in gone {
-            self.link_gone(index);
-            facts.push(Input::LinkGone(index));
-        }
-        self.interfaces.forget_addresses();
-        for address in addresses {
-            self.interfaces.address_seen(address);
-        }
-        for forwarding in [true, false] {
-            for message in neighbour::dump(&mut self.requests, forwarding).await? {
-                facts.extend(self.fact(RouteNetlinkMessage::NewNeighbour(message)));
-            }
-        }
-        Ok(facts)
-    }
-
-    /// Makes the TUN anew where it is gone; its removal may have been among messages that were lost.
-    async fn repair_tun(&mut self) -> Result<(), KernelError> {
-        let tun = &self.settings.tun;
-        if self.tun_lost || sys::device::interface_index(tun).is_err() {
-            self.tun = Tun::open(tun, &mut self.requests).await?;
-            self.tun_lost = false;
-            return Ok(());
-        }
-        self.tun.bring_up(tun, &mut self.requests).await
-    }
-
-    /// What an earlier run left: host routes of our protocol in any table that point at an interface, and node-client addresses.
-    ///
-    /// # Errors
-    /// Where the kernel does not answer.
-    pub async fn dump_own(&mut self) -> Result<Vec<Input>, KernelError> {
-        let neighbours: BTreeMap<_, _> = neighbour::dump(&mut self.requests, false)
-            .await?
-            .iter()
-            .filter_map(facts::neighbour)
-            .map(|neighbour| ((neighbour.fact.interface, neighbour.fact.address), neighbour.fact.mac))
-            .collect();
-        let mut found = Vec::new();
-        for (route, message) in route::dump(&mut self.requests, PROTOCOL).await? {
-            let elsewhere = [IfIndex(0), facts::LOOPBACK, self.tun.index()].contains(&route.interface);
-            if elsewhere || !route.is_host() || !route::is_unicast(&message) {
-                continue;
-            }
-            let address = route.destination.address();
-            let client = neighbours.get(&(route.interface, address)).copied().flatten();
-            let (interface, table) = (route.interface, route.table);
-            found.push(Input::RouteAdopted { address, interface, table, client });
-        }
-        for address in self.node_client_addresses().await? {
-            found.push(Input::NodeClientAddressAdopted(address));
-        }
-        Ok(found)
-    }
-
-    /// The node-client addresses on `lo`.
-    async fn node_client_addresses(&mut self) -> Result<Vec<Ipv6Addr>, KernelError> {
-        let prefix = self.settings.node_client_prefix;
-        let node_address = self.settings.node_address;
-        Ok(address::dump(&mut self.requests)
-            .await?
-            .into_iter()
-            .filter_map(|found| match found.address {
-                IpAddr::V6(address)
-                    if found.interface == facts::LOOPBACK
-                        && found.length == 128
-                        && address != node_address
-                        && prefix.client_of(address).is_some() =>
-                {
-                    Some(address)
-                }
-                _ => None,
-            })
-            .collect())
     }
 
     /// Waits until something happens. Cancel-safe.
@@ -410,11 +314,7 @@ impl Kernel {
         self.packets.stop(index);
     }
 
-    fn neighbour_fact(
-        &self,
-        message: &netlink_packet_route::neighbour::NeighbourMessage,
-        seen: bool,
-    ) -> Option<Input> {
+    fn neighbour_fact(&self, message: &NeighbourMessage, seen: bool) -> Option<Input> {
         let wanted = self.settings.sources.netlink;
         if let Some(entry) = facts::fdb(message) {
             return wanted.then_some(if seen { Input::FdbSeen(entry) } else { Input::FdbGone(entry) });
@@ -428,138 +328,6 @@ impl Kernel {
         } else {
             Input::NeighbourGone { interface: fact.interface, address: fact.address }
         })
-    }
-
-    /// Carries out one action. `None` is success; a look-up gives its answer, a failure [`Input::ActionFailed`].
-    ///
-    /// [`Action::Rescan`] and [`Action::Reconcile`] are the daemon's, by [`Kernel::dump`] and [`Kernel::reconcile`]: they are
-    /// ignored here.
-    pub async fn apply(&mut self, action: Action) -> Option<Input> {
-        match self.carry_out(&action).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                self.counters.actions_failed += 1;
-                tracing::debug!(%error, "action failed");
-                if matches!(error, KernelError::NeighbourTableFull(_)) && !self.table_full {
-                    self.table_full = true;
-                    tracing::warn!("the kernel's neighbour table is full: raise gc_thresh3");
-                }
-                let reason = match error {
-                    KernelError::Occupied(_) => FailureReason::Occupied,
-                    _ => FailureReason::Refused,
-                };
-                Some(Input::ActionFailed { action: Box::new(action), reason })
-            }
-        }
-    }
-
-    async fn carry_out(&mut self, action: &Action) -> Result<Option<Input>, KernelError> {
-        match action {
-            Action::InstallRoute(host) => {
-                let route = self.host_route(host);
-                route::install(&mut self.requests, &route).await?;
-            }
-            Action::UninstallRoute(host) => {
-                let route = self.host_route(host);
-                route::uninstall(&mut self.requests, &route).await?;
-            }
-            Action::InstallPrefixRoute(prefix) => {
-                let route = self.prefix_route(*prefix);
-                route::install(&mut self.requests, &route).await?;
-            }
-            Action::UninstallPrefixRoute(prefix) => {
-                let route = self.prefix_route(*prefix);
-                route::uninstall(&mut self.requests, &route).await?;
-            }
-            Action::InstallNeighbour(entry) => {
-                neighbour::install(&mut self.requests, entry).await?;
-                self.table_full = false;
-            }
-            Action::UninstallNeighbour(entry) => neighbour::uninstall(&mut self.requests, entry).await?,
-            Action::AddNodeClientAddress(address) => address::add(&mut self.requests, *address).await?,
-            Action::RemoveNodeClientAddress(address) => {
-                address::remove(&mut self.requests, *address).await?;
-            }
-            Action::LookupRoute(address) => {
-                let found = route::look_up(&mut self.requests, *address, self.tun.index()).await?;
-                return Ok(Some(Input::RouteLookedUp { address: *address, found }));
-            }
-            Action::ReleasePacket(packet) => self.release(packet)?,
-            Action::JoinMesh(interface) => self.intercom.join(*interface)?,
-            Action::LeaveMesh(interface) => self.intercom.leave(*interface)?,
-            Action::SendIntercom { destination, datagram } => {
-                self.intercom.send(*destination, datagram).await?;
-            }
-            Action::Listen(interface) => {
-                if self.settings.sources.ndp {
-                    self.packets.listen(*interface).context("listen on interface", interface)?;
-                }
-            }
-            Action::StopListening(interface) => self.packets.stop(*interface),
-            Action::Probe { interface, address, client } => {
-                self.probe(*interface, *address, *client).context("probe", address)?;
-            }
-            Action::QueryClient { interface, client } => {
-                self.query(*interface, *client).context("query on interface", interface)?;
-            }
-            Action::SendUnreachable { to, packet } => {
-                self.icmp.send_unreachable(*to, packet).context("send ICMP error to", to)?;
-            }
-            Action::Rescan | Action::Reconcile => {}
-        }
-        Ok(None)
-    }
-
-    fn probe(&self, interface: IfIndex, address: IpAddr, client: Option<Mac>) -> io::Result<()> {
-        let (from, source) = self.speaker(interface)?;
-        let frame = match address {
-            IpAddr::V6(target) => frame::neighbour_solicitation(from, source, target, client),
-            IpAddr::V4(target) => {
-                frame::arp_request(from, self.interfaces.sender_for(interface, target), target, client)
-            }
-        };
-        self.packets.send(interface, &frame)
-    }
-
-    fn query(&self, interface: IfIndex, client: Mac) -> io::Result<()> {
-        let (from, source) = self.speaker(interface)?;
-        self.packets.send(interface, &frame::mld_query(from, source, client))?;
-        self.packets.send(interface, &frame::echo_request(from, source, client))
-    }
-
-    /// The MAC and the link-local address by which we speak on an interface.
-    fn speaker(&self, interface: IfIndex) -> io::Result<(Mac, Ipv6Addr)> {
-        let mac = self.interfaces.mac(interface);
-        mac.zip(self.interfaces.link_local(interface))
-            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
-    }
-
-    fn release(&mut self, packet: &[u8]) -> Result<(), KernelError> {
-        match self.tun.write(packet) {
-            Err(error) if is_errno(&error, &[libc::EAGAIN, libc::ENOBUFS]) => self.counters.tun_full += 1,
-            result => result.context("write to TUN", &self.settings.tun)?,
-        }
-        Ok(())
-    }
-
-    fn host_route(&self, host: &HostRoute) -> Route {
-        Route {
-            destination: Prefix::host(host.address),
-            table: host.table,
-            metric: self.settings.metric,
-            protocol: PROTOCOL,
-            interface: host.interface,
-        }
-    }
-
-    fn prefix_route(&self, prefix: Prefix) -> Route {
-        Route {
-            destination: prefix,
-            table: TABLE_MAIN,
-            metric: self.settings.metric,
-            protocol: PROTOCOL_PREFIX,
-            interface: self.tun.index(),
-        }
     }
 
     /// Ends: closes everything. The TUN goes with its descriptor, unless an administrator made it persistent.

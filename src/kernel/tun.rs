@@ -47,7 +47,7 @@ impl Tun {
                 "net.ipv4.conf.all.rp_filter is 1: IPv4 packets given back to the kernel are dropped"
             );
         }
-        let fd = sys::watch(fd, Interest::READABLE | Interest::WRITABLE).context("watch TUN", name)?;
+        let fd = sys::watch(fd, Interest::READABLE).context("watch TUN", name)?;
         let tun = Self { fd, index };
         tun.bring_up(name, requests).await?;
         Ok(tun)
