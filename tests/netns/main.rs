@@ -14,6 +14,7 @@ mod capture;
 mod client;
 mod crowd;
 mod daemon;
+mod demo;
 mod frames;
 mod hostile;
 mod isolate;
@@ -68,7 +69,20 @@ fn missing(needs: Needs) -> Option<String> {
 }
 
 fn main() -> ExitCode {
+    let demo = std::env::args().nth(1).is_some_and(|word| word == "demo");
+    if !demo {
+        // Wrong arguments, and --help, end here already.
+        let _ = Arguments::from_args();
+    }
     let impossible = isolate::isolate().err();
+    if demo {
+        if let Some(reason) = impossible.or_else(|| missing(Needs::Bird)) {
+            println!("The demonstration cannot run here: {reason}.");
+            return ExitCode::FAILURE;
+        }
+        demo::run(std::env::args().nth(2).and_then(|count| count.parse().ok()).unwrap_or(4));
+        return ExitCode::SUCCESS;
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let tests =
