@@ -160,14 +160,27 @@ impl Question {
                 message[0] = 129;
                 Some(icmpv6(me, Mac(array(frame, 6)?), target, source, message))
             }
-            // Addresses and ports change places: the checksums stay right.
-            (Kind::Udp6, _) => Some(turned(me, frame, 22, 16, 54)?),
-            (Kind::Udp4, _) => Some(turned(me, frame, 26, 4, 34)?),
+            (Kind::Udp6, IpAddr::V6(target)) => {
+                let mut answer = turned(me, frame, 22, 16, 54)?;
+                // The sender may have left the checksum to a network card that does not exist.
+                answer.get_mut(60..62)?.fill(0);
+                let correspondent = Ipv6Addr::from(array::<16>(frame, 22)?);
+                let sum = checksum(target, correspondent, 17, answer.get(54..)?);
+                answer[60..62].copy_from_slice(&sum.to_be_bytes());
+                Some(answer)
+            }
+            (Kind::Udp4, _) => {
+                let mut answer = turned(me, frame, 26, 4, 34)?;
+                // None (RFC 768).
+                answer.get_mut(40..42)?.fill(0);
+                Some(answer)
+            }
             _ => None,
         }
     }
 }
 
+/// The frame on its way back: MAC addresses, IP addresses and ports change places.
 fn turned(me: Mac, frame: &[u8], addresses: usize, length: usize, ports: usize) -> Option<Vec<u8>> {
     let mut answer = frame.to_vec();
     answer[0..6].copy_from_slice(frame.get(6..12)?);
