@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::lab::{CLIENT_PREFIX, CLIENT_PREFIX4, Lab, NODE_CLIENT_PREFIX, node_address};
@@ -124,9 +125,18 @@ impl Daemon {
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
+    /// Connects to the control socket, unless nobody takes the connection within 2 s. (A thread waits for it: the
+    /// standard library knows no time limit here.)
+    pub fn connect(&self) -> Option<UnixStream> {
+        let (done, connected) = mpsc::channel();
+        let path = self.socket.clone();
+        std::thread::spawn(move || done.send(UnixStream::connect(path)));
+        connected.recv_timeout(Duration::from_secs(2)).ok()?.ok()
+    }
+
     /// Sends one request to the control socket; the answer, unless nobody listens.
     pub fn ask(&self, request: &str) -> Option<String> {
-        let mut stream = UnixStream::connect(&self.socket).ok()?;
+        let mut stream = self.connect()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
         stream.write_all(format!("{request}\n").as_bytes()).ok()?;
         let mut answer = String::new();

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use l3roamd::net::Mac;
@@ -144,8 +143,6 @@ fn abused_socket() -> Outcome {
     let mut daemons = Daemon::start_all(&lab, Kind::Ours);
     let client = Client::new(&mut lab, 1);
     attach(&lab, &client, true, 0)?;
-    let path = daemons[0].socket().clone();
-    let connect = || UnixStream::connect(&path);
     let mut held = Vec::new();
     let names =
         ["add_meshif", "del_meshif", "add_prefix", "del_prefix", "add_address", "del_address", "probe"];
@@ -153,24 +150,23 @@ fn abused_socket() -> Outcome {
         names.into_iter().chain(["verbosity", "has_route", "nonsense", "", "\0\0", "add_prefix ::1/64"])
     {
         // Errors are its answer: it may close at once.
-        if let Ok(mut stream) = connect() {
+        if let Some(mut stream) = daemons[0].connect() {
             let _ = stream.write_all(format!("{request}\n").as_bytes());
         }
-        if let Ok(mut stream) = connect() {
+        if let Some(mut stream) = daemons[0].connect() {
             let _ = stream.write_all(format!("{request} ").as_bytes());
             held.push(stream);
         }
     }
-    if let Ok(mut stream) = connect() {
+    if let Some(mut stream) = daemons[0].connect() {
         let _ = stream.set_write_timeout(Some(Duration::from_secs(1)));
         let _ = stream.write_all(&vec![b'x'; 1 << 20]);
         held.push(stream);
     }
-    held.extend((0..200).filter_map(|_| {
-        let stream = connect().ok()?;
-        stream.set_nonblocking(true).ok()?;
-        Some(stream)
-    }));
+    let before = held.len();
+    // The first that is not taken ends it.
+    held.extend((0..200).map_while(|_| daemons[0].connect()));
+    must(held.len() - before == 200, format!("{} of 200 connections are taken", held.len() - before))?;
     let last = lab.nodes.len() - 1;
     for turn in 0..4 {
         let node = if turn % 2 == 0 { last } else { 0 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::daemon::{Daemon, Kind};
-use crate::lab::{Lab, Plan};
+use crate::lab::{Lab, Plan, ip};
 use crate::measure::{Outcome, bound, eventually, measure, must, percentile, spread};
 use crate::probe::{Flow, INTERVAL, Report};
 use crate::routing::Routing;
@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     ("a_client_that_asks_for_its_gateway_is_handed_over", Needs::Nothing, || ideal(true)),
     ("an_ipv4_client_that_asks_for_its_gateway_is_handed_over", Needs::Nothing, || ideal(false)),
     ("a_client_is_handed_over_where_bird_routes", Needs::Bird, || routed(Routing::Bird)),
+    ("bird_alone_moves_a_host_route_within_seconds", Needs::Bird, routing_alone),
     ("a_client_is_handed_over_where_babeld_routes", Needs::Babeld, || routed(Routing::Babeld)),
 ];
 
@@ -130,4 +131,31 @@ fn routed(routing: Routing) -> Outcome {
         routing != Routing::Bird || worst <= Duration::from_secs(5),
         "traffic recovers later than after 5 s",
     )
+}
+
+/// What the routing daemon does by itself, no daemon of ours: the new node adds the route, the old one deletes it.
+fn routing_alone() -> Outcome {
+    let mut lab = Lab::new(Plan { routing: Routing::Bird, ..Plan::default() });
+    let client = Client::new(&mut lab, 1);
+    let last = lab.nodes.len() - 1;
+    let route = format!("{}/128 dev {} proto 158 metric 16", client.v6, lab.client_interface());
+    ip(&lab.nodes[0], &format!("-6 route add {route}"));
+    client.roam(Some(0));
+    let flow = Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL);
+    must(eventually(Duration::from_secs(10), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    let mut gaps = Vec::new();
+    for turn in 0..if long() { 6 } else { 2 } {
+        std::thread::sleep(Duration::from_secs(3));
+        let (old, new) = if turn % 2 == 0 { (0, last) } else { (last, 0) };
+        let start = sys::now();
+        client.roam(Some(new));
+        ip(&lab.nodes[new], &format!("-6 route add {route}"));
+        ip(&lab.nodes[old], &format!("-6 route del {route}"));
+        eventually(Duration::from_secs(20), || {
+            flow.first_return(start + Duration::from_millis(20)).is_some()
+        });
+        gaps.push(flow.report(start, sys::now()).gap);
+    }
+    measure("a plain host route moves, bird alone: gap", spread(&gaps));
+    bound(percentile(&gaps, 100) <= Duration::from_secs(5), "bird needs more than 5 s")
 }
