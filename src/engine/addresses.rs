@@ -24,6 +24,9 @@ use crate::time::Timestamp;
 /// Link-local addresses kept for one client. Hosts have one; privacy extensions make a second for a while.
 const MAX_LINK_LOCALS: usize = 4;
 
+/// What showed itself this short a time ago is not doubted.
+const RECENT: Duration = Duration::from_secs(2);
+
 /// Duplicate address detection takes a second by default (RFC 4862 section 5.1), often less: the address is asked 0.1, 0.3, 1 and 3 s
 /// after the solicitation.
 const DUPLICATE_DETECTION_DELAY: Duration = Duration::from_millis(100);
@@ -159,6 +162,16 @@ impl Engine {
         self.set_timer(Timer::Address(mac, address), now + wait);
     }
 
+    /// Whether the client is still there is in doubt: all its addresses are asked at once, but for those that showed
+    /// themselves a moment ago.
+    pub(super) fn doubt(&mut self, mac: Mac) {
+        let Some(client) = self.clients.get(&mac) else { return };
+        let old = client.addresses.iter().filter(|(_, entry)| self.now.since(entry.last_seen) >= RECENT);
+        for address in old.map(|(address, _)| *address).collect::<Vec<_>>() {
+            self.verify_now(mac, address);
+        }
+    }
+
     /// Doubt has come up: ask now.
     pub(super) fn verify_now(&mut self, mac: Mac, address: IpAddr) {
         let entry = self.clients.get_mut(&mac).and_then(|client| client.addresses.get_mut(&address));
@@ -180,6 +193,7 @@ impl Engine {
         let before = std::mem::replace(&mut entry.state, AddressState::Inactive);
         if before.in_use() {
             self.address_changed(mac, address, Some(before));
+            self.doubt(mac);
         } else {
             self.remove_address(mac, address);
         }

@@ -88,6 +88,8 @@ pub struct Engine {
     peers: peers::Peers,
     /// A dump is being told: its facts may be old.
     dumping: bool,
+    /// Links changed in it that were not looked at yet.
+    links_told: bool,
     /// [`Engine::shut_down`] was called: nothing is taken in any more.
     ended: bool,
 }
@@ -113,6 +115,7 @@ impl Engine {
             seen_floods: flood::SeenFloods::default(),
             peers: peers::Peers::default(),
             dumping: false,
+            links_told: false,
             ended: false,
             config,
         };
@@ -129,16 +132,20 @@ impl Engine {
             return;
         }
         self.advance(now);
+        if self.links_told && !matches!(input, Input::LinkSeen(_) | Input::LinkGone(_)) {
+            // A dump tells the links first, one after the other; only together do they make sense.
+            self.refresh_interfaces();
+        }
         match input {
             Input::Timeout => {}
             Input::LinkSeen(link) => {
                 if self.interfaces.seen(link) {
-                    self.refresh_interfaces();
+                    self.links_changed();
                 }
             }
             Input::LinkGone(index) => {
                 if self.interfaces.gone(index) {
-                    self.refresh_interfaces();
+                    self.links_changed();
                 }
             }
             Input::FdbSeen(entry) => self.fdb_seen(entry),
@@ -319,7 +326,16 @@ impl Engine {
             && self.config.prefixes.iter().any(|prefix| prefix.contains(address))
     }
 
+    fn links_changed(&mut self) {
+        if self.dumping {
+            self.links_told = true;
+        } else {
+            self.refresh_interfaces();
+        }
+    }
+
     fn refresh_interfaces(&mut self) {
+        self.links_told = false;
         let change = self.interfaces.refresh(&self.config);
         for client in change.lost.iter().flat_map(|lost| self.clients_on(*lost)).collect::<Vec<_>>() {
             self.leave(client, output::LeaveReason::Removed, None);

@@ -55,7 +55,7 @@ impl Engine {
         let NeighbourFact { interface, address, mac, state, ours } = fact;
         let known = self.holders.get(&address).copied();
         match (state, mac) {
-            (NeighbourState::Failed, _) => self.neighbour_failed(interface, address, ours),
+            (NeighbourState::Failed, _) => self.neighbour_failed(interface, address),
             (NeighbourState::Reachable, Some(mac)) if ours && known == Some(mac) => {
                 self.address_used(mac, address);
                 // A reachable entry would be used unasked for up to 45 s. As a stale one, the kernel verifies it by unicast
@@ -88,23 +88,26 @@ impl Engine {
         }
     }
 
-    /// The kernel asked a client in vain because traffic for it was flowing.
-    fn neighbour_failed(&mut self, interface: IfIndex, address: IpAddr, _ours: bool) {
-        let Some(mac) = self.holders.get(&address).copied() else { return };
-        if self.clients.get(&mac).is_some_and(|client| client.interface == interface) {
+    /// The kernel asked a client in vain because traffic for it was flowing. (It also reports failure when we remove an entry.)
+    fn neighbour_failed(&mut self, interface: IfIndex, address: IpAddr) {
+        if let Some(mac) = self.holder_in_use(interface, address) {
             self.install_neighbour(mac, address);
-            self.verify_now(mac, address);
+            self.doubt(mac);
         }
     }
 
     /// Somebody removed an entry that should stand.
     pub(super) fn neighbour_gone(&mut self, interface: IfIndex, address: IpAddr) {
-        let Some(mac) = self.holders.get(&address).copied() else { return };
-        let Some(client) = self.clients.get(&mac) else { return };
-        let in_use = client.addresses.get(&address).is_some_and(|entry| entry.state.in_use());
-        if client.interface == interface && in_use {
+        if let Some(mac) = self.holder_in_use(interface, address) {
             self.install_neighbour(mac, address);
         }
+    }
+
+    /// The client on this interface that has the address in use.
+    fn holder_in_use(&self, interface: IfIndex, address: IpAddr) -> Option<Mac> {
+        let client = self.holders.get(&address).and_then(|mac| self.clients.get(mac))?;
+        let in_use = client.addresses.get(&address).is_some_and(|entry| entry.state.in_use());
+        (client.interface == interface && in_use).then_some(client.mac)
     }
 
     pub(super) fn install_neighbour(&mut self, client: Mac, address: IpAddr) {

@@ -218,7 +218,9 @@ impl Engine {
     pub(super) fn ack_received(&mut self, peer: Ipv6Addr, mac: Mac) {
         let Some(outgoing) = self.outgoing.remove(&(mac, peer)) else { return };
         self.timers.clear(&Timer::Info(mac, peer));
-        self.peers.measured(self.now, peer, self.now.since(outgoing.last_sent));
+        if outgoing.sent == 1 {
+            self.peers.measured(self.now, peer, self.now.since(outgoing.last_sent));
+        }
         self.counters.add(Counter::HandoverOutgoing);
         self.tell(Notice::ClientHandedOver {
             client: mac,

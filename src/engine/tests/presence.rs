@@ -151,10 +151,40 @@ fn a_station_that_was_heard_on_another_port_since_does_not_leave() {
 fn failed_resolution_by_the_kernel_is_verified_at_once() {
     let mut bench = Bench::new();
     bench.serve(mac(1), &[v6(1)]);
+    bench.pass_ms(3000);
     bench.input(fact(v6(1), mac(1), NeighbourState::Failed, true));
     assert_eq!(bench.actions(), [Action::InstallNeighbour(neighbour(mac(1), v6(1))), probe(mac(1), v6(1))]);
     bench.pass(Duration::from_millis(2100));
     assert_eq!(bench.engine.clients().count(), 0);
+}
+
+#[test]
+fn when_one_address_is_doubted_so_are_the_others_and_a_client_that_is_gone_goes_at_once() {
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1), v6(2), ip("fe80::1"), ip("10.0.0.1")]);
+    bench.pass_ms(3000);
+    bench.input(fact(v6(1), mac(1), NeighbourState::Failed, true));
+    let log = bench.pass_ms(0);
+    for address in [v6(1), v6(2), ip("fe80::1"), ip("10.0.0.1")] {
+        assert!(log.contains(&(0, probe(mac(1), address))), "{address} in {log:?}");
+    }
+    bench.pass_ms(2001);
+    assert_eq!(bench.engine.clients().count(), 0);
+}
+
+#[test]
+fn the_failure_that_our_own_removal_causes_puts_nothing_back() {
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1), v6(2)]);
+    bench.pass_ms(3000);
+    bench.input(fact(v6(1), mac(1), NeighbourState::Failed, true));
+    bench.pass_ms(1500);
+    bench.hears(mac(1), v6(2));
+    let log = bench.pass_ms(1000);
+    assert!(log.iter().any(|(_, action)| *action == Action::UninstallNeighbour(neighbour(mac(1), v6(1)))));
+    bench.input(fact(v6(1), mac(1), NeighbourState::Failed, false));
+    bench.input(Input::NeighbourGone { interface: BRIDGE, address: v6(1) });
+    assert_eq!(bench.actions(), []);
 }
 
 #[test]
@@ -228,6 +258,7 @@ fn a_client_without_address_is_forgotten_after_its_time() {
 fn timers_of_an_earlier_stay_are_gone_when_the_client_returns() {
     let mut bench = Bench::new();
     bench.serve(mac(1), &[v6(1)]);
+    bench.pass_ms(3000);
     bench.input(fact(v6(1), mac(1), NeighbourState::Failed, true));
     bench.pass_ms(500);
     bench.receives(node(2), claim(mac(1), Tail::default()));
@@ -258,6 +289,22 @@ fn what_an_earlier_run_left_is_served_on_and_removed_when_nobody_confirms_it() {
     bench.hears(mac(1), v6(1));
     bench.pass(Duration::from_secs(31));
     assert_eq!(bench.engine.desired_state().routes, [route(v6(1))]);
+}
+
+#[test]
+fn links_of_a_dump_are_looked_at_together() {
+    let mut bench = Bench::with(|config| config.mesh_interfaces.push("mesh1".parse().unwrap()));
+    bench.drain();
+    let mut fresh =
+        Bench { engine: Engine::new(bench.engine.config().clone(), 1, Timestamp::ZERO), ..Bench::new() };
+    fresh.input(Input::DumpStarted);
+    fresh.tell_links();
+    fresh.input(fdb(mac(1), PORT));
+    fresh.input(Input::DumpCompleted);
+    let outputs = fresh.drain();
+    let problems = outputs.iter().filter(|output| matches!(output, Output::Notice(_))).count();
+    assert_eq!(problems, 1, "only the interface that is not there is told: {outputs:?}");
+    assert!(outputs.contains(&Output::Action(Action::QueryClient { interface: BRIDGE, client: mac(1) })));
 }
 
 #[test]
