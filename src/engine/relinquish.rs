@@ -109,25 +109,20 @@ impl Engine {
     /// A CLAIM has come. Returns whether a flooded one is to be forwarded.
     pub(super) fn claim_received(&mut self, peer: Ipv6Addr, mac: Mac, tail: Tail, flooded: bool) -> bool {
         if let Some(client) = self.clients.get(&mac) {
-            return match client.stay {
-                Stay::Settled if self.is_outdated(client, &tail) => {
-                    self.counters.add(Counter::ClaimOutdated);
-                    false
-                }
-                Stay::Settled => {
-                    self.relinquish(mac, peer);
-                    false
-                }
-                // We claim it ourselves; somebody else may serve it and has to hear this too.
-                _ if self.rival_claim_wins(mac, peer, &tail) => {
-                    self.relinquish(mac, peer);
-                    true
-                }
-                _ => {
-                    self.counters.add(Counter::ClaimLost);
-                    true
-                }
+            // Who has taken the node-client address serves the client, even if a flood of its own claim is still to come.
+            let serving = matches!(client.stay, Stay::Settled) || client.holds_node_client_address;
+            let yields = if serving {
+                !self.is_outdated(client, &tail)
+            } else {
+                self.rival_claim_wins(mac, peer, &tail)
             };
+            if yields {
+                self.relinquish(mac, peer);
+            } else {
+                self.counters.add(if serving { Counter::ClaimOutdated } else { Counter::ClaimLost });
+            }
+            // Where we claim it ourselves, somebody else may serve it and has to hear this too.
+            return !serving;
         }
         if self.outgoing.contains_key(&(mac, peer)) {
             // Our INFO was lost, or crossed with this repetition: say it again, but not more often than the peer asks.

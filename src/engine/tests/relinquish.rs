@@ -162,6 +162,17 @@ fn of_two_claims_at_once_exactly_one_wins() {
 }
 
 #[test]
+fn a_node_that_took_the_client_because_nobody_answered_yields_at_once() {
+    let mut bench = Bench::new();
+    bench.hears(mac(1), v6(1));
+    bench.node_client_route(mac(1), RouteLookup::Other);
+    bench.pass_ms(310);
+    bench.hears(mac(1), v6(1));
+    bench.receives(node(9), claim(mac(1), Tail { age_ms: Some(0), sequence: Some(0), ..Tail::default() }));
+    assert_eq!(bench.engine.clients().count(), 0);
+}
+
+#[test]
 fn a_late_frame_after_a_handover_is_asked_after_and_an_answer_brings_the_client_back() {
     let mut bench = Bench::new();
     bench.serve(mac(1), &[v6(1)]);
