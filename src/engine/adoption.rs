@@ -23,7 +23,7 @@ impl Engine {
                 return;
             }
             // No claim: it was ours when the earlier run ended. If another node has claimed it since, nobody here answers the probes.
-            self.clients.insert(mac, Client::new(mac, interface, Evidence::Adopted, self.now));
+            self.clients.insert(mac, Box::new(Client::new(mac, interface, Evidence::Adopted, self.now)));
             self.set_timer(Timer::Client(mac), self.now + self.config.tunables.client_age);
         }
         self.address_told(mac, address, self.now, Schedule::Adoption);

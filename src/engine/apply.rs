@@ -164,7 +164,7 @@ impl Engine {
         if !self.is_routable(address) {
             return Err(CommandError::OutsidePrefixes(address));
         }
-        let interface = self.clients.get(&mac).map(super::client::Client::interface);
+        let interface = self.clients.get(&mac).map(|client| client.interface);
         let interface = interface.or_else(|| self.interfaces.clients().next());
         self.address_by_operator(mac, address, interface.ok_or(CommandError::NoClientInterface)?);
         let served = self.clients.get(&mac).is_some_and(|client| client.addresses.contains_key(&address));
@@ -181,7 +181,7 @@ impl Engine {
     }
 
     fn probe(&mut self, address: IpAddr, mac: Mac) -> Result<(), CommandError> {
-        let known = self.clients.get(&mac).map(super::client::Client::interface);
+        let known = self.clients.get(&mac).map(|client| client.interface);
         let interfaces: Vec<_> =
             known.map_or_else(|| self.interfaces.clients().collect(), |interface| vec![interface]);
         if interfaces.is_empty() {

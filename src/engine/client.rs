@@ -1,9 +1,9 @@
 //! A client, its addresses, and how two opinions about it are merged.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::handover::Stay;
+use super::small_map::SmallMap;
 use crate::net::{IfIndex, Mac, is_link_local};
 use crate::time::Timestamp;
 
@@ -93,7 +93,7 @@ pub struct Client {
     pub(super) evidence: Evidence,
     /// The access-point interface that says it is associated.
     pub(super) association: Option<IfIndex>,
-    pub(super) addresses: BTreeMap<IpAddr, Address>,
+    pub(super) addresses: SmallMap<IpAddr, Address>,
     pub(super) stay: Stay,
     /// Whether its node-client address is on `lo`.
     pub(super) holds_node_client_address: bool,
@@ -111,7 +111,7 @@ impl Client {
             last_seen: now,
             evidence,
             association: None,
-            addresses: BTreeMap::new(),
+            addresses: SmallMap::default(),
             stay: Stay::Settled,
             holds_node_client_address: false,
             sequence: 0,
@@ -189,7 +189,7 @@ pub struct Record {
     /// When it was last seen.
     pub last_seen: Timestamp,
     /// Its addresses, each with the time it was last seen in use.
-    pub addresses: BTreeMap<IpAddr, Timestamp>,
+    pub addresses: SmallMap<IpAddr, Timestamp>,
 }
 
 /// Merges what two sources say of the same client: maxima throughout.
@@ -198,9 +198,9 @@ pub struct Record {
 /// INFO packets arrive.
 pub fn merge(one: &Record, other: &Record) -> Record {
     let mut addresses = one.addresses.clone();
-    for (address, seen) in &other.addresses {
-        let known = addresses.entry(*address).or_insert(*seen);
-        *known = (*known).max(*seen);
+    for (address, seen) in other.addresses.iter() {
+        let known = addresses.get(address).copied().unwrap_or(*seen);
+        addresses.insert(*address, known.max(*seen));
     }
     Record { last_seen: one.last_seen.max(other.last_seen), addresses }
 }
@@ -231,7 +231,7 @@ mod tests {
         let address = (0u8..8).prop_map(|n| IpAddr::from([10, 0, 0, n]));
         let time = (0u64..50).prop_map(Timestamp::from_millis);
         let addresses = proptest::collection::btree_map(address, time.clone(), 0..6);
-        (time, addresses).prop_map(|(last_seen, addresses)| Record { last_seen, addresses })
+        (time, addresses).prop_map(|(last_seen, a)| Record { last_seen, addresses: a.into_iter().collect() })
     }
 
     proptest! {

@@ -101,7 +101,7 @@ impl Engine {
 
     /// Merges what somebody says of a client into what we know; the difference is installed, tentatively.
     pub(super) fn addresses_told(&mut self, mac: Mac, record: &Record, schedule: Schedule) {
-        let Some(known) = self.clients.get(&mac).map(super::client::Client::record) else { return };
+        let Some(known) = self.clients.get(&mac).map(|client| client.record()) else { return };
         let merged = merge(&known, record);
         for address in difference(&known, &merged).added {
             let seen = merged.addresses.get(&address).copied().unwrap_or(self.now);

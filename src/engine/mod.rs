@@ -39,6 +39,7 @@ mod presence;
 mod rate;
 mod relinquish;
 mod search;
+mod small_map;
 pub mod stats;
 mod timers;
 
@@ -75,8 +76,8 @@ pub struct Engine {
     /// When each bound was last reported.
     limits_told: BTreeMap<&'static str, Timestamp>,
     interfaces: interfaces::Interfaces,
-    /// The clients served here, and who of them holds an address.
-    clients: BTreeMap<Mac, Client>,
+    /// The clients served here, and who of them holds an address. Boxed: a BTreeMap is half empty where keys come in order.
+    clients: BTreeMap<Mac, Box<Client>>,
     holders: BTreeMap<IpAddr, Mac>,
     /// Clients that were here, and which of them had an address.
     former: BTreeMap<Mac, relinquish::Former>,
@@ -235,12 +236,12 @@ impl Engine {
 
     /// The clients served here, by MAC.
     pub fn clients(&self) -> impl Iterator<Item = &Client> + '_ {
-        self.clients.values()
+        self.clients.values().map(AsRef::as_ref)
     }
 
     /// One client.
     pub fn client(&self, mac: Mac) -> Option<&Client> {
-        self.clients.get(&mac)
+        self.clients.get(&mac).map(AsRef::as_ref)
     }
 
     /// How many former clients are remembered.
@@ -352,7 +353,7 @@ impl Engine {
     }
 
     fn clients_on(&self, interface: IfIndex) -> impl Iterator<Item = Mac> + '_ {
-        self.clients.values().filter(move |client| client.interface == interface).map(Client::mac)
+        self.clients.values().filter(move |client| client.interface == interface).map(|client| client.mac)
     }
 
     fn action_failed(&mut self, action: Action, reason: input::FailureReason) {

@@ -172,7 +172,7 @@ impl Engine {
         }
         let mut client = Client::new(mac, interface, evidence, now);
         client.port = port;
-        self.clients.insert(mac, client);
+        self.clients.insert(mac, Box::new(client));
         self.set_timer(Timer::Client(mac), now + self.config.tunables.client_age);
         self.tell(Notice::ClientArrived { client: mac, interface });
         self.recall_and_claim(mac);

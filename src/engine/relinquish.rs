@@ -1,6 +1,5 @@
 //! A client goes to another node: their CLAIM, our INFO until ACK, and the memory of clients that were here.
 
-use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
@@ -63,7 +62,7 @@ impl Engine {
         let known = client.addresses.iter().filter(|(address, _)| !is_link_local(**address));
         let record = Record {
             last_seen: client.last_seen,
-            addresses: known.map(|(address, entry)| (*address, entry.last_seen)).collect::<BTreeMap<_, _>>(),
+            addresses: known.map(|(address, entry)| (*address, entry.last_seen)).collect(),
         };
         let sequence = client.sequence.saturating_add(u32::from(handed_to.is_some()));
         let former = Former { record, interface: client.interface, handed_to, sequence, since: self.now };
