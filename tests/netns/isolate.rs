@@ -66,8 +66,8 @@ fn prepare() -> Result<(), String> {
     run("mount", &["-t", "tmpfs", "lab", "/run"])?;
     run("mkdir", &["-p", "/run/netns", RUN])?;
     run("ip", &["link", "set", "lo", "up"])?;
-    if !Path::new("/dev/net/tun").exists() {
-        return Err("needs /dev/net/tun".into());
+    if let Err(error) = std::fs::File::options().read(true).write(true).open("/dev/net/tun") {
+        return Err(format!("needs /dev/net/tun: {error}"));
     }
     // What every test does first, tried once: without it nothing runs here.
     run("ip", &["netns", "add", "trial"])?;

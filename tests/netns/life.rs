@@ -37,6 +37,7 @@ fn restart(signal: i32) -> Outcome {
     let all = CROWD as usize + 1;
     let learned = eventually(Duration::from_secs(5), || lab.watch.count(0, What::Route(SERVED)) == all);
     must(learned, "not all clients have a route before the restart")?;
+    must(daemons[0].manages(client.mac, client.v6.into()), "get_clients does not tell of the client")?;
     let flow = Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL);
     must(eventually(Duration::from_secs(3), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
     std::thread::sleep(Duration::from_secs(1));

@@ -58,7 +58,7 @@ fn announce() -> Outcome {
 }
 
 fn roam_at_once() -> Outcome {
-    let count: u32 = if long() { 1000 } else { 500 };
+    let count: u32 = 1000;
     let mut lab = Lab::new(Plan::default());
     let _daemons = Daemon::start_all(&lab, Kind::Ours);
     let crowd = Crowd::new(&mut lab, count);
