@@ -133,6 +133,11 @@ impl Prefix {
         self.address.is_ipv4() == address.is_ipv4() && mask(address, self.length) == self.address
     }
 
+    /// Whether the prefixes have addresses in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.contains(other.address) || other.contains(self.address)
+    }
+
     /// The node-client address of `client` in this node-client prefix: the modified EUI-64 of its MAC as the
     /// interface identifier, whatever the prefix length (behaviour of the C daemon, `mac2ipv6`).
     ///

@@ -259,6 +259,7 @@ impl Engine {
             self.act(Action::UninstallRoute(route));
             self.act(Action::UninstallNeighbour(neighbour));
         }
+        self.watch_client(mac);
         self.tell(Notice::AddressChanged { client: mac, address, from: before, to: Some(state) });
     }
 

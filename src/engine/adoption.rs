@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::Engine;
 use super::client::{Client, Evidence, Schedule};
-use super::timers::Timer;
 use crate::net::{IfIndex, Mac};
 
 impl Engine {
@@ -24,9 +23,9 @@ impl Engine {
             }
             // No claim: it was ours when the earlier run ended. If another node has claimed it since, nobody here answers the probes.
             self.clients.insert(mac, Box::new(Client::new(mac, interface, Evidence::Adopted, self.now)));
-            self.set_timer(Timer::Client(mac), self.now + self.config.tunables.client_age);
         }
         self.address_told(mac, address, self.now, Schedule::Adoption);
+        self.watch_client(mac);
     }
 
     /// A node-client address was found on `lo`: it stays where its client was adopted.

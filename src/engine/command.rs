@@ -266,12 +266,15 @@ fn build(name: &str, words: &[&str]) -> Result<Command, InvalidValue> {
 /// Reads a prefix that clients may have addresses in.
 ///
 /// # Errors
-/// Where it is no prefix, or one that holds link-local or multicast addresses.
+/// Where it is no prefix, or one that has link-local, loopback or multicast addresses: all of them would be routed to the capture TUN.
 pub fn client_prefix(text: &str) -> Result<Prefix, InvalidValue> {
     let prefix: Prefix = text.parse()?;
-    let link_local = crate::net::is_link_local(prefix.address()) && prefix.length() >= 10;
-    if link_local || prefix.address().is_multicast() {
-        return Err(InvalidValue::new(text, "a prefix of routable unicast addresses"));
+    let special = ["fe80::/10", "ff00::/8", "::/127", "224.0.0.0/4", "127.0.0.0/8", "169.254.0.0/16"];
+    if special.iter().filter_map(|special| special.parse().ok()).any(|special| prefix.overlaps(&special)) {
+        return Err(InvalidValue::new(
+            text,
+            "a prefix of routable unicast addresses such as 2001:db8::/64 or 10.0.0.0/8",
+        ));
     }
     Ok(prefix)
 }
@@ -337,6 +340,9 @@ mod tests {
             ("add-prefix 10.0.0.1/8", "10.0.0.1/8"),
             ("add-prefix fe80::/64", "routable"),
             ("add-prefix ff00::/8", "routable"),
+            ("add-prefix ::/0", "routable"),
+            ("add-prefix 0.0.0.0/0", "routable"),
+            ("add-prefix fe80::/9", "routable"),
             ("set-export-table 0", "'0'"),
             ("set-export-table 4294967296", "4294967296"),
             ("probe ff02::1 02:00:5e:10:00:01", "ff02::1"),

@@ -127,6 +127,7 @@ impl Engine {
             if let Some(client) = self.clients.get_mut(&mac) {
                 client.association = Some(interface);
             }
+            self.watch_client(mac);
         }
     }
 
@@ -139,6 +140,8 @@ impl Engine {
         // It moved to another port of this node and was heard there: its stay goes on.
         if client.port == Some(interface) {
             self.leave(mac, LeaveReason::Disassociated, None);
+        } else {
+            self.watch_client(mac);
         }
     }
 
@@ -173,7 +176,7 @@ impl Engine {
         let mut client = Client::new(mac, interface, evidence, now);
         client.port = port;
         self.clients.insert(mac, Box::new(client));
-        self.set_timer(Timer::Client(mac), now + self.config.tunables.client_age);
+        self.watch_client(mac);
         self.tell(Notice::ClientArrived { client: mac, interface });
         self.recall_and_claim(mac);
         self.act(Action::QueryClient { interface, client: mac });
@@ -223,15 +226,20 @@ impl Engine {
         }
     }
 
-    /// A client without address in use and without association is forgotten after its time.
+    /// A client without address in use and without association is forgotten after its time; any other needs no timer for that.
+    pub(super) fn watch_client(&mut self, mac: Mac) {
+        let Some(client) = self.clients.get(&mac) else { return };
+        if client.association.is_some() || client.has_address_in_use() {
+            self.timers.clear(&Timer::Client(mac));
+        } else {
+            self.set_timer(Timer::Client(mac), client.last_seen + self.config.tunables.client_age);
+        }
+    }
+
     pub(super) fn client_due(&mut self, mac: Mac) {
         let Some(client) = self.clients.get(&mac) else { return };
-        let age = self.config.tunables.client_age;
-        let due = client.last_seen + age;
-        if client.association.is_some() || client.has_address_in_use() {
-            self.set_timer(Timer::Client(mac), self.now + age);
-        } else if due > self.now {
-            self.set_timer(Timer::Client(mac), due);
+        if client.last_seen + self.config.tunables.client_age > self.now {
+            self.watch_client(mac);
         } else {
             self.leave(mac, LeaveReason::Silent, None);
         }
