@@ -36,6 +36,8 @@ const FLOOD_AFTER: Duration = Duration::from_millis(100);
 /// Floods of one claim at most, and their distance.
 const MAX_FLOODS: u8 = 3;
 const FLOOD_INTERVAL: Duration = Duration::from_secs(1);
+/// An answer to the last transmission is awaited for this long.
+const LAST_WAIT: Duration = FLOOD_INTERVAL;
 /// A node needs up to this long to answer one CLAIM or INFO when many come at once: a 600 MHz router makes five kernel calls for each.
 const SERVICE_TIME: Duration = Duration::from_millis(2);
 const MAX_BACKLOG: Duration = Duration::from_millis(500);
@@ -165,7 +167,7 @@ impl Engine {
         }
         if claim.next_unicast <= now {
             if let Some(target) = claim.target {
-                self.send_claim(mac, IntercomDestination::Unicast(target));
+                self.send_claim(mac, Some(target));
                 claim.last_sent = now;
                 claim.sent += 1;
                 let again = claim.sent < MAX_TRANSMISSIONS;
@@ -174,9 +176,7 @@ impl Engine {
             }
         }
         if claim.next_flood <= now {
-            for interface in self.interfaces.mesh().collect::<Vec<_>>() {
-                self.send_claim(mac, IntercomDestination::Mesh(interface));
-            }
+            self.send_claim(mac, None);
             claim.last_sent = now;
             claim.floods += 1;
             if claim.floods == 1 && !self.clients.get(&mac).is_some_and(|c| c.holds_node_client_address) {
@@ -186,7 +186,10 @@ impl Engine {
                 if claim.floods < MAX_FLOODS { now + FLOOD_INTERVAL } else { Timestamp::NEVER };
             self.claim_left_window(mac);
         }
-        let next = claim.next_unicast.min(claim.next_flood).min(claim.take_at);
+        let mut next = claim.next_unicast.min(claim.next_flood).min(claim.take_at);
+        if next == Timestamp::NEVER && claim.last_sent + LAST_WAIT > now {
+            next = claim.last_sent + LAST_WAIT; // the last transmission may be answered, too
+        }
         match self.clients.get_mut(&mac) {
             Some(client) if next < Timestamp::NEVER => {
                 client.stay = Stay::Claiming(claim);
@@ -211,7 +214,8 @@ impl Engine {
             .min(MAX_BACKLOG)
     }
 
-    fn send_claim(&mut self, mac: Mac, destination: IntercomDestination) {
+    /// To one address, or flooded.
+    fn send_claim(&mut self, mac: Mac, target: Option<Ipv6Addr>) {
         let Some(client) = self.clients.get(&mac) else { return };
         let tail = Tail {
             age_ms: Some(self.age_ms(client.last_seen)),
@@ -219,7 +223,11 @@ impl Engine {
             ..Tail::default()
         };
         self.counters.add(Counter::ClaimSent);
-        self.send(destination, Body::Claim { client: mac, tail });
+        let body = Body::Claim { client: mac, tail };
+        match target {
+            Some(target) => self.send(IntercomDestination::Unicast(target), body),
+            None => self.flood(body),
+        }
     }
 
     /// The claim is answered, old, or void: another may take its place in the window.

@@ -157,6 +157,18 @@ impl Engine {
         self.send_for(self.config.node_address, destination, body);
     }
 
+    /// Floods a packet of our own: once on every mesh interface, with the same nonce, so that a node which hears it twice knows.
+    pub(super) fn flood(&mut self, body: Body) {
+        let (capabilities, sender) = (OUR_CAPABILITIES, self.config.node_address);
+        let packet =
+            Packet { ttl: intercom::TTL_FLOOD, capabilities, nonce: self.random.nonce(), sender, body };
+        let datagram = intercom::emit(&packet);
+        for interface in self.interfaces.mesh().collect::<Vec<_>>() {
+            let destination = IntercomDestination::Mesh(interface);
+            self.act(Action::SendIntercom { destination, datagram: datagram.clone() });
+        }
+    }
+
     /// Sends a packet in the name of `sender`: a claim that is passed on, whose answer must go to the claimer.
     pub(super) fn send_for(&mut self, sender: Ipv6Addr, destination: IntercomDestination, body: Body) {
         let capabilities = if sender == self.config.node_address {

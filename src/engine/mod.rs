@@ -184,8 +184,11 @@ impl Engine {
         self.queue.pop_front()
     }
 
-    /// When [`Input::Timeout`] is wanted, and why. May change with every `handle` and `command`.
+    /// When [`Input::Timeout`] is wanted, and why. May change with every `handle` and `command`. Never after the end.
     pub fn poll_timeout(&self) -> Option<(Timestamp, &'static str)> {
+        if self.ended {
+            return None;
+        }
         self.timers.next().map(|(at, timer)| (at, timer.reason()))
     }
 

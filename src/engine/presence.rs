@@ -1,5 +1,6 @@
 //! Presence: facts from everywhere become "this client is here", and its silence becomes "it is gone".
 
+use std::mem::replace;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -159,10 +160,16 @@ impl Engine {
         let now = self.now;
         if let Some(client) = self.clients.get_mut(&mac) {
             client.last_seen = now;
-            client.evidence = evidence;
             client.port = port.or(client.port);
+            // A run that ended before the claim was settled: its claim is taken up again once the client shows that it is here.
+            let unsettled = replace(&mut client.evidence, evidence) == Evidence::Adopted
+                && client.is_settled()
+                && !client.holds_node_client_address;
             if client.interface != interface {
                 self.move_client(mac, interface);
+            }
+            if unsettled {
+                self.recall_and_claim(mac);
             }
             return true;
         }

@@ -240,10 +240,7 @@ impl Engine {
         }
         self.counters.add(Counter::SeekSent);
         let wire = self.config.v4_prefix.to_wire(address);
-        for interface in self.interfaces.mesh().collect::<Vec<_>>() {
-            let body = Body::Seek { address: wire, tail: Tail::default() };
-            self.send(IntercomDestination::Mesh(interface), body);
-        }
+        self.flood(Body::Seek { address: wire, tail: Tail::default() });
     }
 
     fn remember_negative(&mut self, address: IpAddr) {
