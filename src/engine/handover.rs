@@ -70,8 +70,16 @@ pub(super) struct Claim {
     next_flood: Timestamp,
     /// When the node-client address is taken although nobody answered.
     take_at: Timestamp,
-    /// The last transmission, for the round trip.
+    /// The first transmission and the last one, for the round trip.
+    first_sent: Timestamp,
     last_sent: Timestamp,
+}
+
+/// How long an answer took. It does not say which transmission it answers: reckoned from the last one alone a round trip longer than the
+/// schedule would never be seen, and from the first one a lost packet would slow down what follows; so from the first one, but not
+/// more than a tenth of a second for it.
+pub(super) fn round_trip(now: Timestamp, first_sent: Timestamp, last_sent: Timestamp) -> Duration {
+    now.since(last_sent).max(now.since(first_sent).min(Duration::from_millis(100)))
 }
 
 /// The window of claims in flight: claims that were sent first less than 100 ms ago and are unanswered. A thousand clients that
@@ -144,6 +152,7 @@ impl Engine {
             floods: 0,
             next_flood,
             take_at,
+            first_sent: now,
             last_sent: now,
         });
         if target.is_some() {
@@ -280,11 +289,8 @@ impl Engine {
         let from_memory = tail.flags.has(Flags::FROM_MEMORY);
         client.sequence = client.sequence.max(tail.sequence.unwrap_or(0));
         let arrived = client.since;
-        // Only where one transmission was made is it known which one was answered (Karn's rule).
-        if let Stay::Claiming(Claim { sent, floods, last_sent, .. }) = client.stay {
-            if sent + floods == 1 {
-                self.peers.measured(now, peer, now.since(last_sent));
-            }
+        if let Stay::Claiming(claim) = client.stay {
+            self.peers.measured(now, peer, round_trip(now, claim.first_sent, claim.last_sent));
         }
         let seen = now.before(Duration::from_millis(u64::from(tail.age_ms.unwrap_or(0))));
         let addresses = self.usable_addresses(addresses);

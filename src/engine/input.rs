@@ -54,7 +54,7 @@ pub enum Input {
     },
     /// An address inside the node-client prefix was found on `lo` at start.
     NodeClientAddressAdopted(Ipv6Addr),
-    /// A dump of the kernel's tables follows: its facts may be old. Bridges remember a MAC for minutes after its client has
+    /// A dump of the kernel's tables follows, all links first: one that it does not tell is gone. Its facts may be old: bridges remember a MAC for minutes after its client has
     /// moved to another node, so what only a dump says is asked after, not believed.
     DumpStarted,
     /// The dump is complete: what follows are events.

@@ -79,7 +79,7 @@ pub enum Action {
         /// The packet that could not be delivered, from its IP header on.
         packet: Vec<u8>,
     },
-    /// Dump the neighbour tables and forwarding databases and tell them again.
+    /// Dump links, forwarding databases and neighbour tables and tell them again.
     Rescan,
     /// Compare the kernel with [`Engine::desired_state`](super::Engine::desired_state) and repair.
     Reconcile,

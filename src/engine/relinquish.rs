@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::Engine;
 use super::client::{Client, Record};
-use super::handover::{MAX_TRANSMISSIONS, Stay};
+use super::handover::{MAX_TRANSMISSIONS, Stay, round_trip};
 use super::output::{Direction, IntercomDestination, LeaveReason, Notice};
+use super::presence::HANDOVER_ECHO;
 use super::stats::Counter;
 use super::timers::Timer;
 use crate::net::{IfIndex, Mac, is_link_local};
@@ -117,6 +118,11 @@ impl Engine {
             };
             if yields {
                 self.relinquish(mac, peer);
+                if !serving {
+                    // The peer may yield to us at the same time, for an age does not count the way of the packet that says it: whoever
+                    // has the client finds it by asking.
+                    self.set_timer(Timer::Recheck(mac), self.now + HANDOVER_ECHO);
+                }
             } else {
                 self.counters.add(if serving { Counter::ClaimOutdated } else { Counter::ClaimLost });
             }
@@ -212,9 +218,8 @@ impl Engine {
     pub(super) fn ack_received(&mut self, peer: Ipv6Addr, mac: Mac) {
         let Some(outgoing) = self.outgoing.remove(&(mac, peer)) else { return };
         self.timers.clear(&Timer::Info(mac, peer));
-        if outgoing.sent == 1 {
-            self.peers.measured(self.now, peer, self.now.since(outgoing.last_sent));
-        }
+        let took = round_trip(self.now, outgoing.started, outgoing.last_sent);
+        self.peers.measured(self.now, peer, took);
         self.counters.add(Counter::HandoverOutgoing);
         self.tell(Notice::ClientHandedOver {
             client: mac,

@@ -100,8 +100,7 @@ fn a_clock_that_goes_back_does_no_harm() {
                 let back =
                     if turn % 2 == 0 { Timestamp::ZERO } else { world.now.before(Duration::from_secs(3)) };
                 world.tell_at(back, node, Input::Timeout);
-                world.tell_at(back, node, Input::DumpStarted);
-                world.tell_at(back, node, Input::DumpCompleted);
+                world.dump(node);
             }
             world.roam(client, Some(turn % 3), Notices::Frame);
         }

@@ -189,3 +189,26 @@ fn a_client_that_flaps_faster_than_packets_travel_is_served_or_found_where_it_st
         world.check_quiet();
     }
 }
+
+#[test]
+fn on_a_slow_link_nothing_is_repeated_before_it_can_have_been_answered() {
+    for seed in seeds(5, 100) {
+        let mut world = World::chain(seed, 2);
+        world.conditions.latency = millis(20, 21);
+        let clients: Vec<_> = (0..20).map(|_| world.add_client(2)).collect();
+        for client in &clients {
+            world.attach(*client, 0);
+        }
+        world.run_for(SETTLE);
+        // The first one measures the way.
+        world.roam(clients[0], Some(1), Notices::Frame);
+        world.run_for(Duration::from_millis(200));
+        let before = world.traffic.intercom_total();
+        for client in &clients[1..] {
+            world.roam(*client, Some(1), Notices::Frame);
+        }
+        world.run_for(SETTLE);
+        world.check_quiet();
+        assert_eq!(world.traffic.intercom_total() - before, 3 * 19);
+    }
+}

@@ -87,10 +87,11 @@ impl World {
         }
     }
 
-    /// The daemon reads the neighbour tables and forwarding databases again.
+    /// The daemon reads links, neighbour tables and forwarding databases again.
     pub fn dump(&mut self, id: NodeId) {
         self.tell(id, Input::DumpStarted);
-        for fact in self.known_clients(id) {
+        let links: Vec<Input> = self.nodes[id].links(id).into_iter().map(Input::LinkSeen).collect();
+        for fact in links.into_iter().chain(self.known_clients(id)) {
             self.tell(id, fact);
         }
         self.tell(id, Input::DumpCompleted);

@@ -124,3 +124,22 @@ fn a_claim_older_than_what_the_holder_heard_since_is_ignored() {
         world.check_quiet();
     }
 }
+
+#[test]
+fn of_two_nodes_that_claim_at_once_the_one_that_has_the_client_serves_it() {
+    for seed in seeds(20, 500) {
+        let (mut world, client) = without_routing(seed, 4);
+        world.conditions.latency = millis(20, 40);
+        world.roam(client, Some(1), Notices::Frame);
+        world.run_for(Duration::from_millis(5 + seed));
+        world.roam(client, Some(3), Notices::Frame);
+        world.run_for(Duration::from_secs(1));
+        let mac = world.clients[client].mac;
+        let serving: Vec<_> = (0..4).filter(|node| world.nodes[*node].serves(mac)).collect();
+        assert_eq!(serving, [3]);
+        // An INFO that came after its claim was yielded is not used: the other addresses wait for the client's word.
+        world.show_all(client);
+        world.run_for(Duration::from_secs(3));
+        world.check_quiet();
+    }
+}

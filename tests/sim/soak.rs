@@ -162,7 +162,6 @@ fn bounds_hold_where_all_of_them_are_reached() {
         "client_limit",
         "address_limit",
         "search_limit",
-        "queue_full",
         "drop_flood_table_full",
         "seek_rate",
         "unreachable_suppressed",
