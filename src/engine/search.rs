@@ -48,6 +48,9 @@ struct Waiting {
 #[derive(Clone, Debug)]
 struct Search {
     packets: VecDeque<Waiting>,
+    since: Timestamp,
+    /// Whether somebody has the address for certain: then its route is awaited as long as packets come.
+    certain: bool,
     /// Local probes sent after the first one, and when the next one is due.
     probes: usize,
     next_probe: Timestamp,
@@ -65,6 +68,8 @@ pub(super) struct Searches {
     /// Who else searches an address, until when.
     seekers: BTreeMap<IpAddr, (Ipv6Addr, Timestamp)>,
     seek_bucket: TokenBucket,
+    /// Local probing for others' SEEKs, whoever they say they are.
+    probe_bucket: TokenBucket,
     unreachable_bucket: TokenBucket,
     /// When a contradiction between the kernel and us was last reported.
     reconciled: Option<Timestamp>,
@@ -79,6 +84,7 @@ impl Searches {
             negatives: BTreeMap::new(),
             seekers: BTreeMap::new(),
             seek_bucket: TokenBucket::new(now),
+            probe_bucket: TokenBucket::new(now),
             unreachable_bucket: TokenBucket::new(now),
             reconciled: None,
         }
@@ -159,7 +165,8 @@ impl Engine {
             self.probe_locally(address, false);
             (now + LOCAL_PROBES[0], now + self.config.tunables.seek_delay)
         };
-        let search = Search { packets: VecDeque::new(), probes: 0, next_probe, next_seek };
+        let (packets, since, certain) = (VecDeque::new(), now, in_use || handed_over);
+        let search = Search { packets, since, certain, probes: 0, next_probe, next_seek };
         self.searches.searches.insert(address, search);
     }
 
@@ -171,7 +178,9 @@ impl Engine {
             return;
         };
         let expiry = oldest + self.config.tunables.queue_age;
-        let at = expiry.min(search.next_probe).min(search.next_seek);
+        let end =
+            if search.certain { Timestamp::NEVER } else { search.since + self.config.tunables.queue_age * 2 };
+        let at = expiry.min(end).min(search.next_probe).min(search.next_seek);
         self.set_timer(Timer::Search(address), at);
     }
 
@@ -179,10 +188,11 @@ impl Engine {
     pub(super) fn search_due(&mut self, address: IpAddr) {
         let now = self.now;
         let age = self.config.tunables.queue_age;
-        while let Some(oldest) =
-            self.searches.searches.get(&address).and_then(|search| search.packets.front())
-        {
-            if oldest.since + age > now {
+        // Steady traffic for an address that nobody has must not keep a search alive for ever.
+        let over = |search: &Search| !search.certain && search.since + age * 2 <= now;
+        while let Some(search) = self.searches.searches.get(&address) {
+            let Some(oldest) = search.packets.front() else { break };
+            if oldest.since + age > now && !over(search) {
                 break;
             }
             if let Some(waiting) = self.searches.take_front(address) {
@@ -192,7 +202,9 @@ impl Engine {
         }
         let Some(search) = self.searches.searches.get(&address) else { return };
         if search.packets.is_empty() {
-            self.remember_negative(address);
+            if !search.certain {
+                self.remember_negative(address);
+            }
             return self.rearm_search(address);
         }
         let (probe, seek) = (search.next_probe <= now, search.next_seek <= now);
@@ -323,6 +335,10 @@ impl Engine {
         match holder {
             Some(mac) if in_use => {
                 self.answer_seeker(seeker, mac, address);
+                false
+            }
+            _ if !self.searches.probe_bucket.take(self.now, self.config.tunables.flood_rate) => {
+                self.counters.add(Counter::DropFloodRate);
                 false
             }
             _ => {

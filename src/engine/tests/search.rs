@@ -226,3 +226,28 @@ fn a_flood_is_handled_and_forwarded_once_whatever_its_ttl() {
     assert_eq!(bench.sent().len(), 1);
     assert_eq!(bench.count(Counter::DropDuplicate), 2);
 }
+
+#[test]
+fn steady_traffic_for_an_address_that_nobody_has_does_not_keep_its_search_alive() {
+    let mut bench = Bench::with(|config| config.tunables.max_queue_per_address = 4);
+    let mut unreachable = 0;
+    for _ in 0..140 {
+        bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
+        let log = bench.pass_ms(100);
+        unreachable +=
+            log.iter().filter(|(_, action)| matches!(action, Action::SendUnreachable { .. })).count();
+    }
+    assert!(unreachable > 10, "its senders are told: {unreachable}");
+    assert!(bench.count(Counter::SearchNegative) > 10);
+}
+
+#[test]
+fn probing_for_others_is_bounded_whoever_they_say_they_are() {
+    let mut bench = Bench::with(|config| config.tunables.flood_rate = 20);
+    for n in 0..100 {
+        let address = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 7, n);
+        bench.receives_flooded(node(n + 2), Body::Seek { address, tail: Tail::default() });
+    }
+    let probes = bench.actions().into_iter().filter(|action| matches!(action, Action::Probe { .. })).count();
+    assert_eq!(probes, 20);
+}
