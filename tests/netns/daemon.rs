@@ -98,12 +98,15 @@ impl Daemon {
         let socket = lab.run.join(format!("{name}.sock"));
         let log = lab.run.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log).expect("a log file");
+        // For those who look for a fault: "-d" for example.
+        let wish = std::env::var("L3ROAMD_ARGS").unwrap_or_default();
         let program = kind.program().expect("tests without the program are ignored");
         let child = Command::new("ip")
             .args(["netns", "exec", name])
             .arg(program)
             .args(arguments(lab, node, &socket))
             .args(extra)
+            .args(wish.split_whitespace())
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("one file, two names"))
             .stderr(file)

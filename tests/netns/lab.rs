@@ -119,6 +119,8 @@ impl Lab {
     pub fn new(plan: Plan) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let run = PathBuf::from(format!("{}/{number}", crate::isolate::RUN));
+        // The logs of the lab before have been kept, or nobody wants them.
+        let _ = std::fs::remove_dir_all(crate::isolate::RUN);
         std::fs::create_dir_all(&run).expect("a directory");
         let nodes: Vec<String> =
             (0..plan.nodes).map(|node| char::from(b'a' + node as u8).to_string()).collect();

@@ -89,7 +89,7 @@ fn main() -> ExitCode {
         [roam::TESTS, attach::TESTS, life::TESTS, hostile::TESTS, scale::TESTS, mixed::TESTS].concat();
     let trials =
         tests.into_iter().map(|(name, needs, test)| match impossible.clone().or_else(|| missing(needs)) {
-            None => Trial::ignorable_test(name, move || measure::judge(test)),
+            None => Trial::ignorable_test(name, move || measure::judge(name, test)),
             Some(reason) => Trial::ignorable_test(name, move || Ok(Completion::ignored_with(&reason))),
         });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());

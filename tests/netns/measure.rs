@@ -1,5 +1,6 @@
 //! What tests say and how they judge: measured lines, a table at the end, bounds with one repetition.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -62,12 +63,19 @@ pub fn print_table() {
 }
 
 /// Runs a test; where only a bound was missed, once more.
-pub fn judge(test: fn() -> Outcome) -> Result<Completion, Failed> {
+pub fn judge(name: &str, test: fn() -> Outcome) -> Result<Completion, Failed> {
     FRESH.store(true, Ordering::Relaxed);
     for attempt in 1..=2 {
         let delay = SchedulingDelay::start();
-        let outcome = test();
+        let outcome = std::panic::catch_unwind(test).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err(Trouble::Broken(text.unwrap_or_else(|| "panicked".into())))
+        });
         let delay = delay.stop();
+        if outcome.is_err() {
+            keep_logs(name);
+        }
         match outcome {
             Ok(()) => return Ok(Completion::Completed),
             Err(Trouble::Broken(why)) => return Err(why.into()),
@@ -82,6 +90,19 @@ pub fn judge(test: fn() -> Outcome) -> Result<Completion, Failed> {
         }
     }
     unreachable!("the second attempt returns")
+}
+
+/// Copies what the daemons of the last lab printed to tests/out, where it outlives the process.
+fn keep_logs(name: &str) {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/out/netns").join(name);
+    let _ = std::fs::create_dir_all(&kept);
+    let labs = std::fs::read_dir(crate::isolate::RUN).into_iter().flatten().flatten();
+    for file in labs.flat_map(|lab| std::fs::read_dir(lab.path())).flatten().flatten() {
+        if file.path().extension().is_some_and(|extension| extension == "log") {
+            let _ = std::fs::copy(file.path(), kept.join(file.file_name()));
+        }
+    }
+    say(&format!("the daemons' logs are in {}", kept.display()));
 }
 
 /// Median, 95th percentile and worst of some durations, in milliseconds.

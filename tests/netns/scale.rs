@@ -98,7 +98,8 @@ fn roam_at_once() -> Outcome {
 
 fn idle() -> Outcome {
     let count: u32 = 500;
-    let seconds = if long() { 60 } else { 20 };
+    // A silent client is probed every 30 s: at least one round is within.
+    let seconds = if long() { 120 } else { 35 };
     let mut shares = Vec::new();
     for kind in programs() {
         let mut lab = Lab::new(Plan::default());
