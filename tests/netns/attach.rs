@@ -9,7 +9,7 @@ use crate::daemon::{Daemon, Kind};
 use crate::lab::{Lab, Plan, ip};
 use crate::measure::{Outcome, bound, eventually, measure, must, percentile, spread};
 use crate::probe::{Flow, INTERVAL};
-use crate::roam::attach;
+use crate::roam::{attach, served_by};
 use crate::watch::{SERVED, What};
 use crate::{Needs, Test, long, sys};
 
@@ -149,7 +149,8 @@ fn sixteen_addresses() -> Outcome {
     let at = |node: usize| {
         addresses.iter().filter(|address| lab.watch.has(node, What::Route(SERVED), **address)).count()
     };
-    must(eventually(Duration::from_secs(5), || at(0) == 16), format!("{} of 16 learned", at(0)))?;
+    let settled = || at(0) == 16 && served_by(&lab, &client, true, 0);
+    must(eventually(Duration::from_secs(5), settled), format!("{} of 16 learned", at(0)))?;
     let last = lab.nodes.len() - 1;
     let moved = sys::now();
     client.roam(Some(last));

@@ -129,6 +129,8 @@ impl Lab {
         for namespace in &namespaces {
             add_namespace(namespace);
         }
+        // The air itself says nothing: its ports are no clients.
+        sys::sysctl("air", &[("net/ipv6/conf/default/disable_ipv6", "1")]);
         for node in 0..plan.nodes {
             build_node(&plan, &nodes, node);
         }

@@ -15,6 +15,7 @@ use crate::{Needs, Test, long, sys};
 pub const TESTS: &[Test] = &[
     ("a_client_that_asks_for_its_gateway_is_handed_over", Needs::Nothing, || ideal(true)),
     ("an_ipv4_client_that_asks_for_its_gateway_is_handed_over", Needs::Nothing, || ideal(false)),
+    ("a_client_that_moves_on_at_once_is_served_where_it_is", Needs::Nothing, moves_on_at_once),
     ("a_client_is_handed_over_where_bird_routes", Needs::Bird, || routed(Routing::Bird)),
     ("bird_alone_moves_a_host_route_within_seconds", Needs::Bird, routing_alone),
     ("a_client_is_handed_over_where_babeld_routes", Needs::Babeld, || routed(Routing::Babeld)),
@@ -116,6 +117,48 @@ fn ideal(v6: bool) -> Outcome {
     bound(percentile(&gaps, 50) <= Duration::from_millis(10), "median gap beyond 10 ms")?;
     bound(percentile(&gaps, 100) <= Duration::from_millis(50), "longest gap beyond 50 ms")?;
     bound(percentile(&lost, 50) <= 1, "median loss beyond 1 probe")
+}
+
+/// Clients that are new to the mesh and leave their first node before it has settled that nobody else had them.
+fn moves_on_at_once() -> Outcome {
+    let mut lab = Lab::new(Plan::default());
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let last = lab.nodes.len() - 1;
+    // In milliseconds; a claim tells the age of what it knows in whole ones.
+    let stays = [5, 5, 8, 8, 13, 13, 21, 34, 55, 100, 200, 290, 350, 600, 950, 1050];
+    let clients: Vec<Client> = (1..=stays.len() as u8).map(|number| Client::new(&mut lab, number)).collect();
+    let (mut handovers, mut failed) = (Vec::new(), Vec::new());
+    for (client, stay) in clients.iter().zip(stays) {
+        client.roam(Some(0));
+        client.ask_gateway(true);
+        let here = eventually(Duration::from_secs(3), || lab.watch.has(0, What::Route(SERVED), client.v6));
+        must(here, "the client has no route at its first node")?;
+        std::thread::sleep(Duration::from_millis(stay));
+        client.roam(Some(last));
+        let asked = sys::now();
+        client.ask_gateway(true);
+        if eventually(Duration::from_secs(4), || served_by(&lab, client, true, last)) {
+            handovers.push(sys::now() - asked);
+        }
+    }
+    // An old claim that is repeated late must not take a client back.
+    std::thread::sleep(Duration::from_secs(3));
+    for (client, stay) in clients.iter().zip(stays) {
+        if !served_by(&lab, client, true, last) {
+            failed.push(stay);
+        }
+    }
+    measure(
+        "clients move on before their first claim is settled",
+        format!(
+            "{} of {} served at the new node ({}); wrong in the end after a stay of {failed:?} ms",
+            handovers.len(),
+            stays.len(),
+            spread(&handovers)
+        ),
+    );
+    must(failed.is_empty(), format!("wrong in the end after a stay of {failed:?} ms"))?;
+    must(handovers.len() == stays.len(), "not all were served within 4 s")
 }
 
 fn routed(routing: Routing) -> Outcome {
