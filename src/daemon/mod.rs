@@ -101,6 +101,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let (sender, requests) = mpsc::channel(MAX_REQUESTS);
     let server = server.map(|server| tokio::spawn(server.serve(sender)));
     let end = daemon.run(requests, signals).await;
+    daemon.log_counters();
 
     match end {
         End::Stop => {

@@ -126,6 +126,14 @@ impl Daemon {
         }
     }
 
+    /// Tells what was counted: the first thing to read where a client was not served as it should.
+    pub fn log_counters(&self) {
+        for (counter, count) in self.engine.counters().iter().filter(|(_, count)| *count > 0) {
+            debug!(counter, count, "counted");
+        }
+        debug!(kernel = ?self.kernel.counters(), "counted");
+    }
+
     /// Takes everything back that this daemon put into the kernel.
     pub async fn shut_down(mut self) {
         self.engine.shut_down(self.clock.now());

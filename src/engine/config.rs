@@ -153,7 +153,7 @@ pub struct Tunables {
     pub flood_rate: u32,
     /// Addresses searched for at the same time.
     pub max_searches: usize,
-    /// Packets waiting for one address.
+    /// Packets waiting for one address: two seconds, in which a routing daemon finds the new way, of 250 packets each.
     pub max_queue_per_address: usize,
     /// Packets waiting in total.
     pub max_queue_packets: usize,
@@ -193,9 +193,9 @@ impl Default for Tunables {
             seek_rate: 50,
             flood_rate: 200,
             max_searches: 256,
-            max_queue_per_address: 64,
-            max_queue_packets: 1024,
-            max_queue_bytes: 1024 * 1024,
+            max_queue_per_address: 512,
+            max_queue_packets: 2048,
+            max_queue_bytes: 2 * 1024 * 1024,
             queue_age: Duration::from_secs(5),
             unreachable_rate: 100,
             max_unicast_copies: 32,
