@@ -251,6 +251,7 @@ impl Engine {
         let route = self.host_route(address, client.interface);
         let was_in_use = before.is_some_and(AddressState::in_use);
         if !is_link_local(address) && state.in_use() && !was_in_use {
+            self.holders.insert(address, mac);
             // The neighbour entry first: once the route stands, packets must not wait for resolution.
             self.act(Action::InstallNeighbour(neighbour));
             self.act(Action::InstallRoute(route));

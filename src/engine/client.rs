@@ -97,6 +97,8 @@ pub struct Client {
     pub(super) stay: Stay,
     /// Whether its node-client address is on `lo`.
     pub(super) holds_node_client_address: bool,
+    /// Another node claimed it on older evidence than ours, and it was asked then whether it is still here.
+    pub(super) asked: Option<(std::net::Ipv6Addr, Timestamp)>,
     /// The number of this stay: one more than that of the previous node's stay; 0 where no earlier one is known.
     pub(super) sequence: u32,
 }
@@ -114,6 +116,7 @@ impl Client {
             addresses: SmallMap::default(),
             stay: Stay::Settled,
             holds_node_client_address: false,
+            asked: None,
             sequence: 0,
         }
     }

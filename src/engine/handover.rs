@@ -322,13 +322,4 @@ impl Engine {
         }
         usable
     }
-
-    /// What decides between two nodes that claim the same client at once: the higher SEQ, then the smaller AGE, then the lower node
-    /// address. Returns whether the peer's claim wins.
-    pub(super) fn rival_claim_wins(&self, mac: Mac, peer: Ipv6Addr, tail: &Tail) -> bool {
-        let Some(client) = self.clients.get(&mac) else { return true };
-        let theirs = (tail.sequence.unwrap_or(0), tail.age_ms.unwrap_or(0), peer);
-        let ours = (client.sequence, self.age_ms(client.last_seen), self.config.node_address);
-        (theirs.0, ours.1, ours.2) > (ours.0, theirs.1, theirs.2)
-    }
 }

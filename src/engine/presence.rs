@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::Engine;
 use super::client::{Client, Evidence};
-use super::handover::Stay;
 use super::input::{FdbEntry, FrameHeard, NeighbourFact, NeighbourState};
 use super::output::{Action, LeaveReason, Neighbour, Notice};
 use super::stats::Counter;
@@ -275,11 +274,9 @@ impl Engine {
             let address = self.config.node_client_prefix.node_client_address(mac);
             self.act(Action::RemoveNodeClientAddress(address));
         }
-        if !matches!(client.stay, Stay::Settled) {
-            self.claim_left_window(mac);
-        }
         self.remember(&client, handed_to);
         self.tell(Notice::ClientLeft { client: mac, reason });
+        self.claim_left_window(mac);
     }
 
     /// How long after its last sign of life an address of this client is asked.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Engine;
 use super::client::{Client, Record};
-use super::handover::{MAX_TRANSMISSIONS, Stay, round_trip};
-use super::output::{Direction, IntercomDestination, LeaveReason, Notice};
+use super::handover::{MAX_TRANSMISSIONS, round_trip};
+use super::output::{Action, Direction, IntercomDestination, LeaveReason, Notice};
 use super::presence::HANDOVER_ECHO;
 use super::stats::Counter;
 use super::timers::Timer;
@@ -18,9 +18,25 @@ use crate::wire::intercom::{Body, Flags, Plat, Tail};
 const MAX_ADDRESSES_TO_C: usize = 4;
 /// How often a claim is passed on from former holder to former holder.
 const MAX_HOPS: u8 = 4;
-/// A claim whose evidence is older than ours by more than this is a late or repeated one: the client has come back since. The margin covers
-/// frames that are read late and clocks that tick apart; a claimer that really has the client hears it again and then claims afresh.
+/// A claim whose evidence is older than ours by more than this is a late or repeated one: the client has come back since.
 const OUTDATED_AFTER: Duration = Duration::from_secs(1);
+/// A client that is here answers a probe within this time; the second retransmission of a claim comes later.
+const ANSWER_TIME: Duration = Duration::from_millis(10);
+/// And what it answered holds for this long: two floods of a claim are a second apart.
+const ASKED_AGE: Duration = Duration::from_millis(1500);
+/// Ages closer than this may be told apart by nothing but the way of the packet and the readers' haste.
+const CLOSE_AGES_MS: u32 = 5;
+
+/// What to do about a claim.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Verdict {
+    /// Hand the client over.
+    Yield,
+    /// Ask the client first; the claim will be repeated.
+    Ask,
+    /// Go on serving or claiming it.
+    Keep,
+}
 
 /// A client that was here.
 #[derive(Clone, Debug)]
@@ -110,21 +126,19 @@ impl Engine {
     pub(super) fn claim_received(&mut self, peer: Ipv6Addr, mac: Mac, tail: Tail, flooded: bool) -> bool {
         if let Some(client) = self.clients.get(&mac) {
             // Who has taken the node-client address serves the client, even if a flood of its own claim is still to come.
-            let serving = matches!(client.stay, Stay::Settled) || client.holds_node_client_address;
-            let yields = if serving {
-                !self.is_outdated(client, &tail)
-            } else {
-                self.rival_claim_wins(mac, peer, &tail)
-            };
-            if yields {
-                self.relinquish(mac, peer);
-                if !serving {
-                    // The peer may yield to us at the same time, for an age does not count the way of the packet that says it: whoever
-                    // has the client finds it by asking.
-                    self.set_timer(Timer::Recheck(mac), self.now + HANDOVER_ECHO);
-                }
-            } else {
-                self.counters.add(if serving { Counter::ClaimOutdated } else { Counter::ClaimLost });
+            let serving = client.is_settled() || client.holds_node_client_address;
+            let verdict =
+                if serving { self.judge_claim(mac, peer, &tail) } else { self.judge_rival(mac, peer, &tail) };
+            match verdict {
+                Verdict::Yield => self.relinquish(mac, peer),
+                Verdict::Ask => self.ask_claimed_client(mac, peer),
+                Verdict::Keep if serving => self.counters.add(Counter::ClaimOutdated),
+                Verdict::Keep => self.counters.add(Counter::ClaimLost),
+            }
+            if verdict == Verdict::Yield && !serving {
+                // The peer may yield to us at the same time, for an age does not count the way of the packet that says it: whoever
+                // has the client finds it by asking.
+                self.set_timer(Timer::Recheck(mac), self.now + HANDOVER_ECHO);
             }
             // Where we claim it ourselves, somebody else may serve it and has to hear this too.
             return !serving;
@@ -145,11 +159,58 @@ impl Engine {
         true
     }
 
-    /// Whether we heard the client well after the claimer did.
-    fn is_outdated(&self, client: &Client, tail: &Tail) -> bool {
-        let Some(age_ms) = tail.age_ms else { return false };
+    /// A claim for a client that is served here. A real one comes from where the client was heard last. One whose evidence is older than
+    /// ours is late or repeated, unless a frame was read here late: the client itself knows, and the claimer will ask again.
+    fn judge_claim(&self, mac: Mac, peer: Ipv6Addr, tail: &Tail) -> Verdict {
+        let (Some(client), Some(age_ms)) = (self.clients.get(&mac), tail.age_ms) else {
+            return Verdict::Yield;
+        };
         let theirs = self.now.before(Duration::from_millis(u64::from(age_ms)));
-        client.last_seen > theirs + OUTDATED_AFTER
+        if client.last_seen <= theirs {
+            return Verdict::Yield;
+        }
+        if client.last_seen > theirs + OUTDATED_AFTER {
+            return Verdict::Keep;
+        }
+        match client.asked.filter(|(asker, at)| *asker == peer && self.now.since(*at) < ASKED_AGE) {
+            Some((_, at)) if client.last_seen > at => Verdict::Keep,
+            Some((_, at)) if self.now.since(at) >= ANSWER_TIME => Verdict::Yield,
+            Some(_) => Verdict::Keep,
+            None => Verdict::Ask,
+        }
+    }
+
+    /// What decides between two nodes that claim the same client at once: the higher SEQ, then the smaller AGE, then the lower node
+    /// address. Where the ages are too close to tell, the client has come to the node that noticed it later.
+    fn judge_rival(&self, mac: Mac, peer: Ipv6Addr, tail: &Tail) -> Verdict {
+        let Some(client) = self.clients.get(&mac) else { return Verdict::Yield };
+        let (their_sequence, their_age) = (tail.sequence.unwrap_or(0), tail.age_ms.unwrap_or(0));
+        let our_age = self.age_ms(client.last_seen);
+        let newcomer = self.age_ms(client.since) > their_age.saturating_add(CLOSE_AGES_MS);
+        let theirs_wins = if their_sequence != client.sequence {
+            their_sequence > client.sequence
+        } else if their_age < our_age {
+            true
+        } else if their_age > our_age.saturating_add(CLOSE_AGES_MS) {
+            false
+        } else {
+            newcomer || (their_age == our_age && peer < self.config.node_address)
+        };
+        if theirs_wins { Verdict::Yield } else { Verdict::Keep }
+    }
+
+    /// Asks a client that another node claims whether it is still here.
+    fn ask_claimed_client(&mut self, mac: Mac, peer: Ipv6Addr) {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(&mac) else { return };
+        client.asked = Some((peer, now));
+        let interface = client.interface;
+        let addresses: Vec<_> =
+            client.addresses.iter().filter(|(_, entry)| entry.state.in_use()).map(|(a, _)| *a).collect();
+        self.act(Action::QueryClient { interface, client: mac });
+        for address in addresses {
+            self.act(Action::Probe { interface, address, client: Some(mac) });
+        }
     }
 
     /// Hands the client over to `peer`: it answers INFO, withdraws, and remembers.

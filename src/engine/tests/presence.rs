@@ -243,6 +243,22 @@ fn an_address_is_taken_from_its_holder_only_when_that_does_not_answer() {
 }
 
 #[test]
+fn an_address_that_its_holder_uses_again_while_a_rival_is_asked_stays_with_it() {
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1), v6(3)]);
+    bench.serve(mac(2), &[v6(2)]);
+    bench.hears(mac(2), v6(1));
+    bench.pass_ms(1900);
+    bench.hears(mac(1), v6(3));
+    bench.pass_ms(200);
+    bench.hears(mac(1), v6(1));
+    bench.hears(mac(2), v6(1));
+    let holders: Vec<_> =
+        bench.engine.desired_state().neighbours.into_iter().filter(|n| n.address == v6(1)).collect();
+    assert_eq!(holders, [neighbour(mac(1), v6(1))], "one address, one client");
+}
+
+#[test]
 fn a_client_without_address_is_forgotten_after_its_time() {
     let mut bench = Bench::new();
     bench.input(fdb(mac(1), PORT));

@@ -133,7 +133,36 @@ fn a_claim_much_older_than_our_evidence_is_not_obeyed() {
     bench.receives(node(2), claim(mac(1), Tail { age_ms: Some(1500), ..Tail::default() }));
     assert_eq!(bench.drain(), []);
     assert_eq!(bench.count(Counter::ClaimOutdated), 1);
-    bench.receives(node(2), claim(mac(1), Tail { age_ms: Some(500), ..Tail::default() }));
+}
+
+#[test]
+fn a_claim_a_little_older_than_our_evidence_is_decided_by_the_client_itself() {
+    let older = || claim(mac(1), Tail { age_ms: Some(500), ..Tail::default() });
+    for here in [true, false] {
+        let mut bench = Bench::new();
+        bench.serve(mac(1), &[v6(1)]);
+        bench.receives(node(2), older());
+        let probe = Action::Probe { interface: BRIDGE, address: v6(1), client: Some(mac(1)) };
+        assert_eq!(bench.actions(), [Action::QueryClient { interface: BRIDGE, client: mac(1) }, probe]);
+        bench.pass_ms(1);
+        if here {
+            bench.hears(mac(1), v6(1));
+        }
+        bench.pass_ms(14);
+        bench.receives(node(2), older());
+        assert_eq!(bench.engine.clients().count() == 1, here);
+    }
+}
+
+#[test]
+fn a_client_that_moves_on_at_once_belongs_to_the_node_that_noticed_it_later() {
+    let mut bench = Bench::new();
+    bench.hears(mac(1), v6(1));
+    bench.node_client_route(mac(1), RouteLookup::Other);
+    bench.pass_ms(13);
+    bench.hears(mac(1), v6(1));
+    let tail = Tail { age_ms: Some(0), sequence: Some(0), ..Tail::default() };
+    bench.receives_flooded(node(9), claim(mac(1), tail));
     assert_eq!(bench.engine.clients().count(), 0);
 }
 
