@@ -15,7 +15,7 @@ use crate::net::IfIndex;
 
 impl Kernel {
     /// Everything the kernel knows, as facts: links first, those that are gone since the last dump among them, then forwarding
-    /// databases, then neighbours. For the start, after [`Event::StateLost`](super::Event::StateLost) and for [`Action::Rescan`](crate::engine::Action::Rescan). Probes need one dump before.
+    /// databases, then neighbours, then stations. For the start, after [`Event::StateLost`](super::Event::StateLost) and for [`Action::Rescan`](crate::engine::Action::Rescan). Probes need one dump before.
     ///
     /// # Errors
     /// Where the kernel does not answer.
@@ -46,7 +46,18 @@ impl Kernel {
                 facts.extend(self.fact(RouteNetlinkMessage::NewNeighbour(message)));
             }
         }
+        facts.extend(self.stations());
         Ok(facts)
+    }
+
+    /// The stations of access points. A radio's driver that does not answer must not keep us from the rest.
+    fn stations(&mut self) -> Vec<Input> {
+        let Self { stations, scratch, counters, .. } = self;
+        let Some(stations) = stations else { return Vec::new() };
+        stations.dump(scratch, counters).unwrap_or_else(|error| {
+            tracing::warn!(error = error.raw_os_error(), "the stations of access points cannot be read");
+            Vec::new()
+        })
     }
 
     /// Makes the TUN anew where it is gone; its removal may have been among messages that were lost.

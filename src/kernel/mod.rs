@@ -17,6 +17,7 @@ mod intercom;
 mod interfaces;
 mod neighbour;
 mod netlink;
+mod nl80211;
 mod packet;
 mod reconcile;
 mod route;
@@ -44,6 +45,7 @@ use icmp::Icmp;
 use intercom::Intercom;
 use interfaces::Interfaces;
 use netlink::Requests;
+use nl80211::Stations;
 use packet::Packets;
 pub use reconcile::Repairs;
 use tun::Tun;
@@ -102,6 +104,8 @@ pub struct Kernel {
     settings: Settings,
     requests: Requests,
     events: Events,
+    /// `None` where it is switched off.
+    stations: Option<Stations>,
     tun: Tun,
     /// The TUN is gone, removed by somebody.
     tun_lost: bool,
@@ -132,12 +136,18 @@ impl Kernel {
         let packets = Packets::open().context("open", "packet socket")?;
         let icmp = Icmp::open().context("open", "ICMP sockets")?;
         let events = Events::open().context("open", "netlink event socket")?;
+        let stations = if settings.sources.nl80211 {
+            Some(Stations::open().context("open", "generic netlink socket")?)
+        } else {
+            None
+        };
         let mut requests = Requests::open().context("open", "netlink request socket")?;
         let tun = Tun::open(&settings.tun, &mut requests).await?;
         Ok(Self {
             settings,
             requests,
             events,
+            stations,
             tun,
             tun_lost: false,
             intercom,
@@ -187,7 +197,7 @@ impl Kernel {
 
     /// Asks all sources in turn, beginning behind the one that spoke last: none starves.
     fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Event> {
-        const SOURCES: usize = 4;
+        const SOURCES: usize = 5;
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Poll::Ready(event);
@@ -203,6 +213,7 @@ impl Kernel {
                     0 => self.poll_events(task),
                     1 => self.poll_intercom(task),
                     2 => self.poll_packets(task),
+                    3 => self.poll_stations(task),
                     _ => self.poll_tun(task),
                 }
                 .is_ready()
@@ -252,6 +263,14 @@ impl Kernel {
         })
     }
 
+    fn poll_stations(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        let Self { stations, scratch, counters, pending, .. } = self;
+        match stations {
+            Some(stations) => stations.poll(task, scratch, counters, pending),
+            None => Poll::Pending,
+        }
+    }
+
     fn poll_tun(&mut self, task: &mut Task<'_>) -> Poll<()> {
         if self.tun_lost {
             return Poll::Pending;
@@ -279,6 +298,9 @@ impl Kernel {
             RouteNetlinkMessage::NewLink(message) => {
                 let link = facts::link(&message)?;
                 self.interfaces.link_seen(link.index, link.mac);
+                if let Some(stations) = &mut self.stations {
+                    stations.link_changed(link.index);
+                }
                 Some(Input::LinkSeen(link))
             }
             RouteNetlinkMessage::DelLink(message) => {
@@ -310,6 +332,9 @@ impl Kernel {
     }
 
     fn link_gone(&mut self, index: IfIndex) {
+        if let Some(stations) = &mut self.stations {
+            stations.link_changed(index);
+        }
         self.interfaces.link_gone(index);
         self.packets.stop(index);
     }

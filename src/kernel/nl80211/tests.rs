@@ -1,0 +1,1 @@
+//! Bytes of the kernel, and of others.
