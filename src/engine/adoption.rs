@@ -23,6 +23,7 @@ impl Engine {
             }
             // No claim: it was ours when the earlier run ended. If another node has claimed it since, nobody here answers the probes.
             self.clients.insert(mac, Box::new(Client::new(mac, interface, Evidence::Adopted, self.now)));
+            self.recall_association(mac);
         }
         self.address_told(mac, address, self.now, Schedule::Adoption);
         self.watch_client(mac);

@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `interfaces` | which links are towards clients, which towards the mesh |
 //! | `presence`, `addresses` | a client is noticed, verified, lost; its addresses |
+//! | `stations` | what access points say of clients |
 //! | `handover` | a client comes: our CLAIM until INFO |
 //! | `relinquish` | a client goes: their CLAIM, our INFO until ACK, memory of former clients |
 //! | `search` | packets that wait for an unknown address, local probes, SEEK |
@@ -40,6 +41,7 @@ mod rate;
 mod relinquish;
 mod search;
 mod small_map;
+mod stations;
 pub mod stats;
 mod timers;
 
@@ -79,6 +81,8 @@ pub struct Engine {
     /// The clients served here, and who of them holds an address. Boxed: a BTreeMap is half empty where keys come in order.
     clients: BTreeMap<Mac, Box<Client>>,
     holders: BTreeMap<IpAddr, Mac>,
+    /// Stations that were not heard since they associated.
+    arrivals: BTreeMap<Mac, stations::Arrival>,
     /// Clients that were here, and which of them had an address.
     former: BTreeMap<Mac, relinquish::Former>,
     former_holders: BTreeMap<IpAddr, Mac>,
@@ -108,6 +112,7 @@ impl Engine {
             interfaces: interfaces::Interfaces::default(),
             clients: BTreeMap::new(),
             holders: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
             former: BTreeMap::new(),
             former_holders: BTreeMap::new(),
             outgoing: BTreeMap::new(),
@@ -147,6 +152,7 @@ impl Engine {
             Input::LinkGone(index) => {
                 if self.interfaces.gone(index) {
                     self.links_changed();
+                    self.stations_of_gone_links_left();
                 }
             }
             Input::FdbSeen(entry) => self.fdb_seen(entry),
@@ -169,6 +175,7 @@ impl Engine {
             Input::DumpCompleted => {
                 if self.interfaces.dump_completed() {
                     self.refresh_interfaces();
+                    self.stations_of_gone_links_left();
                 }
                 self.dumping = false;
             }
@@ -288,6 +295,7 @@ impl Engine {
                 Timer::Info(client, peer) => self.info_due(client, peer),
                 Timer::Address(client, address) => self.address_due(client, address),
                 Timer::Client(client) => self.client_due(client),
+                Timer::Arrival(client) => self.arrival_due(client),
                 Timer::Recheck(client) => self.recheck_due(client),
                 Timer::Former(client) => self.former_due(client),
                 Timer::Search(address) => self.search_due(address),

@@ -41,6 +41,7 @@ impl Engine {
         if !self.client_noticed(frame.source, interface, Some(frame.interface), Evidence::Frame) {
             return;
         }
+        self.station_heard(frame.interface, frame.source);
         match frame.content {
             FrameContent::Uses(address) => self.address_used(frame.source, address),
             FrameContent::WantsToUse(address) => self.address_wanted(frame.source, address),
@@ -118,33 +119,6 @@ impl Engine {
         }
     }
 
-    pub(super) fn station_associated(&mut self, interface: IfIndex, mac: Mac) {
-        let Some(client_interface) = self.interfaces.client_interface_of(interface) else { return };
-        if !self.config.sources.nl80211 {
-            return;
-        }
-        if self.client_noticed(mac, client_interface, Some(interface), Evidence::Station) {
-            if let Some(client) = self.clients.get_mut(&mac) {
-                client.association = Some(interface);
-            }
-            self.watch_client(mac);
-        }
-    }
-
-    pub(super) fn station_left(&mut self, interface: IfIndex, mac: Mac) {
-        let Some(client) = self.clients.get_mut(&mac) else { return };
-        if client.association != Some(interface) {
-            return;
-        }
-        client.association = None;
-        // It moved to another port of this node and was heard there: its stay goes on.
-        if client.port == Some(interface) {
-            self.leave(mac, LeaveReason::Disassociated, None);
-        } else {
-            self.watch_client(mac);
-        }
-    }
-
     /// Takes in a sign of life of a client. Returns whether it is served here now.
     pub(super) fn client_noticed(
         &mut self,
@@ -182,6 +156,7 @@ impl Engine {
         let mut client = Client::new(mac, interface, evidence, now);
         client.port = port;
         self.clients.insert(mac, Box::new(client));
+        self.recall_association(mac);
         self.watch_client(mac);
         self.tell(Notice::ClientArrived { client: mac, interface });
         self.recall_and_claim(mac);
@@ -262,6 +237,7 @@ impl Engine {
         }
         self.timers.clear(&Timer::Client(mac));
         self.timers.clear(&Timer::Claim(mac));
+        self.forget_arrival(mac);
         for address in client.routed() {
             self.act(Action::UninstallRoute(self.host_route(address, client.interface)));
             self.act(Action::UninstallNeighbour(Neighbour {

@@ -17,6 +17,8 @@ pub(super) enum Timer {
     Address(Mac, IpAddr),
     /// A client without address and association has been silent long enough to be forgotten.
     Client(Mac),
+    /// A station that was not heard yet is asked again.
+    Arrival(Mac),
     /// Evidence of a client that had just been handed over is to be looked at again.
     Recheck(Mac),
     /// A former client is old enough to be forgotten.
@@ -33,6 +35,7 @@ impl Timer {
             Self::Info(..) => "info",
             Self::Address(..) => "probe",
             Self::Client(_) => "forget client",
+            Self::Arrival(_) => "ask station",
             Self::Recheck(_) => "recheck",
             Self::Former(_) => "forget former client",
             Self::Search(_) => "search",

@@ -6,6 +6,7 @@ mod handover;
 mod presence;
 mod relinquish;
 mod search;
+mod stations;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;

@@ -51,7 +51,7 @@ fn interface(of: IfIndex, kind: u32, own: Mac) -> Vec<u8> {
     message(
         FAMILY,
         command::NEW_INTERFACE,
-        &[attr(1, &[0; 4]), index(of), attr(4, b"wlan0\0"), kind, mac(own)],
+        &[attr(1, &[0; 4]), index(of), attr(4, b"wlan0\0"), mac(own), kind],
     )
 }
 
