@@ -3,6 +3,7 @@
 
 mod netlink;
 mod sockets;
+mod stations;
 mod support;
 
 use std::process::{Command, ExitCode};
@@ -16,7 +17,8 @@ const CHILD: &str = "L3ROAMD_DRIVER_TEST";
 type Test = (&'static str, fn());
 
 fn main() -> ExitCode {
-    let tests: Vec<Test> = netlink::TESTS.iter().chain(sockets::TESTS).copied().collect();
+    let tests: Vec<Test> =
+        netlink::TESTS.iter().chain(sockets::TESTS).chain(stations::TESTS).copied().collect();
     let roles = sockets::ROLES;
     if let Ok(name) = std::env::var(CHILD) {
         let (_, test) =
