@@ -114,8 +114,8 @@ impl Engine {
         }
     }
 
-    /// The client named the low 24 bits of all its addresses: those that we know of and that it did not name are asked after,
-    /// those that it named and that are not in use are verified.
+    /// The client named the low 24 bits of addresses: those that we know of and that are not in use are verified. (What it did not name it
+    /// may still have: a report may tell only what changed.)
     pub(super) fn suffixes_heard(&mut self, mac: Mac, suffixes: &[[u8; 3]]) {
         let Some(client) = self.clients.get(&mac) else { return };
         let named = |address: &IpAddr| match address {
@@ -147,19 +147,42 @@ impl Engine {
             return self.set_timer(Timer::Address(mac, address), now + self.probe_interval(client));
         }
         let schedule: &[Duration] = match entry.schedule {
-            Schedule::Liveness => &self.config.tunables.probe_schedule,
+            Schedule::Liveness | Schedule::Traffic => &self.config.tunables.probe_schedule,
             Schedule::DuplicateDetection => &DUPLICATE_DETECTION_SCHEDULE,
             Schedule::Adoption => &adoption_schedule(self.config.tunables.adoption_age),
         };
         let Some(wait) = schedule.get(usize::from(entry.probes)).copied() else {
             return self.address_silent(mac, address);
         };
+        let wanted = entry.schedule == Schedule::Traffic && entry.probes > 0;
         if let Some(entry) = self.clients.get_mut(&mac).and_then(|client| client.addresses.get_mut(&address))
         {
             entry.probes = entry.probes.saturating_add(1);
         }
         self.act(Action::Probe { interface, address, client: Some(mac) });
         self.set_timer(Timer::Address(mac, address), now + wait);
+        if wanted {
+            self.seek(address);
+        }
+    }
+
+    /// Packets for the address are flowing, nothing has confirmed it for seconds, and the kernel has just asked: that is the first probe.
+    ///
+    /// Where it stays unanswered the client may have gone to another node without a word, and packets are being lost. So the mesh is asked
+    /// by SEEK with the second and third probe: whoever has the client notices it by the answer, and claims it. Without this the packets
+    /// would have to reach the TUN first, another two seconds later. The kernel's delay (5 s) is kept: the cost of a shorter one is a
+    /// solicitation, an answer and two wake-ups of this daemon per delay for every address with traffic.
+    pub(super) fn address_unconfirmed(&mut self, mac: Mac, address: IpAddr) {
+        let entry = self.clients.get_mut(&mac).and_then(|client| client.addresses.get_mut(&address));
+        let Some(entry) = entry.filter(|entry| entry.state.in_use()) else { return };
+        if entry.schedule == Schedule::Liveness {
+            entry.schedule = Schedule::Traffic;
+        }
+        if entry.probes == 0 {
+            entry.probes = 1;
+            let wait = self.config.tunables.probe_schedule.first().copied().unwrap_or(Duration::from_secs(1));
+            self.set_timer(Timer::Address(mac, address), self.now + wait);
+        }
     }
 
     /// Whether the client is still there is in doubt: all its addresses are asked at once, but for those that showed

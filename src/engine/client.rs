@@ -76,6 +76,8 @@ pub struct Address {
 pub(super) enum Schedule {
     /// Of an address that somebody vouched for.
     Liveness,
+    /// The same, but packets for it are flowing: what does not answer here is sought in the mesh.
+    Traffic,
     /// After duplicate address detection: the address may be used about a second later.
     DuplicateDetection,
     /// After a restart: more patience, for what was adopted has a history.

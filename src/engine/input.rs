@@ -143,7 +143,7 @@ pub struct NeighbourFact {
     /// How sure the kernel is.
     pub state: NeighbourState,
     /// The entry carries NTF_EXT_LEARNED: this daemon made it, and its states other than
-    /// Reachable and Failed say nothing about the client.
+    /// Reachable, Probing and Failed say nothing about the client.
     pub ours: bool,
 }
 
@@ -152,8 +152,11 @@ pub struct NeighbourFact {
 pub enum NeighbourState {
     /// NUD_REACHABLE: the neighbour has just answered.
     Reachable,
-    /// NUD_STALE, NUD_DELAY, NUD_PROBE: a MAC is known, its truth is not.
+    /// NUD_STALE, NUD_DELAY: a MAC is known, its truth is not.
     Stale,
+    /// NUD_PROBE: packets have been sent to that MAC for `delay_first_probe_time` (5 s), nothing has confirmed it since, and the kernel
+    /// begins to ask by unicast: three times in as many seconds.
+    Probing,
     /// NUD_FAILED: resolution or unicast probing failed.
     Failed,
     /// NUD_INCOMPLETE, NUD_NONE: nothing is known.

@@ -63,7 +63,10 @@ impl Engine {
                 // as soon as traffic flows, and reports the failure within 11 s.
                 self.install_neighbour(mac, address);
             }
-            (NeighbourState::Reachable | NeighbourState::Stale, Some(mac))
+            (NeighbourState::Probing, Some(mac)) if ours && known == Some(mac) => {
+                self.address_unconfirmed(mac, address);
+            }
+            (NeighbourState::Reachable | NeighbourState::Stale | NeighbourState::Probing, Some(mac))
                 if !ours && self.config.sources.netlink =>
             {
                 let fresh = state == NeighbourState::Reachable || known.is_none();

@@ -246,7 +246,7 @@ impl Engine {
         }
     }
 
-    fn seek(&mut self, address: IpAddr) {
+    pub(super) fn seek(&mut self, address: IpAddr) {
         if !self.searches.seek_bucket.take(self.now, self.config.tunables.seek_rate) {
             return self.counters.add(Counter::SeekRate);
         }

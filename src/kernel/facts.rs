@@ -120,7 +120,8 @@ pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
     let ours = header.flags.contains(NeighbourFlags::ExtLearned);
     let state = match header.state {
         Nud::Reachable => NeighbourState::Reachable,
-        Nud::Stale | Nud::Delay | Nud::Probe => NeighbourState::Stale,
+        Nud::Stale | Nud::Delay => NeighbourState::Stale,
+        Nud::Probe => NeighbourState::Probing,
         Nud::Failed => NeighbourState::Failed,
         Nud::Permanent | Nud::Noarp => NeighbourState::Permanent,
         _ => NeighbourState::Incomplete,

@@ -361,3 +361,51 @@ fn a_vanished_client_interface_ends_the_stays_on_it_and_its_return_starts_afresh
     bench.hears(mac(1), v6(1));
     assert_eq!(bench.engine.desired_state().routes[0].interface, IfIndex(12));
 }
+
+/// The SEEKs among some actions, with the times of their first copies.
+fn seeks(log: &[(u64, Action)]) -> Vec<u64> {
+    let seek = |action: &Action| match action {
+        Action::SendIntercom { datagram, .. } => {
+            matches!(intercom::parse(datagram).unwrap().body, Body::Seek { .. })
+        }
+        _ => false,
+    };
+    log.iter().filter(|(_, action)| seek(action)).map(|(at, _)| *at).collect()
+}
+
+#[test]
+fn an_address_with_traffic_that_nothing_confirms_is_sought_in_the_mesh_while_it_is_probed() {
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1)]);
+    bench.pass_ms(5000);
+    bench.input(fact(v6(1), mac(1), NeighbourState::Probing, true));
+    let log = bench.pass_ms(1999);
+    let probes: Vec<u64> =
+        log.iter().filter(|(_, a)| *a == probe(mac(1), v6(1))).map(|(at, _)| *at).collect();
+    assert_eq!(probes, [300, 1000], "the kernel's own probe is the first");
+    assert_eq!(seeks(&log), [300, 1000]);
+    assert!(bench.pass_ms(1).iter().any(|(_, action)| *action == Action::UninstallRoute(route(v6(1)))));
+}
+
+#[test]
+fn an_address_with_traffic_that_answers_the_kernel_is_left_alone() {
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1)]);
+    for _ in 0..10 {
+        bench.pass_ms(5000);
+        bench.input(fact(v6(1), mac(1), NeighbourState::Probing, true));
+        bench.input(fact(v6(1), mac(1), NeighbourState::Reachable, true));
+        let again = Action::InstallNeighbour(neighbour(mac(1), v6(1)));
+        assert_eq!(bench.actions(), [again]);
+    }
+}
+
+#[test]
+fn a_client_that_was_probed_in_vain_and_answers_is_not_sought_by_later_probes() {
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1)]);
+    bench.input(fact(v6(1), mac(1), NeighbourState::Probing, true));
+    assert_eq!(seeks(&bench.pass_ms(400)), [300]);
+    bench.hears(mac(1), v6(1));
+    assert_eq!(seeks(&bench.pass(Duration::from_secs(60))), Vec::<u64>::new());
+}
