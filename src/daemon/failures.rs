@@ -33,6 +33,7 @@ pub enum Kind {
     Lookup,
     Intercom,
     Probe,
+    Forwarding,
     Packet,
     Unreachable,
     Table,
@@ -50,6 +51,7 @@ impl Kind {
             Self::Lookup => "route lookup",
             Self::Intercom => "intercom",
             Self::Probe => "probe",
+            Self::Forwarding => "forwarding entry",
             Self::Packet => "waiting packet",
             Self::Unreachable => "unreachable message",
             Self::Table => "comparison",
@@ -81,6 +83,7 @@ fn object(action: &Action) -> Object {
         Action::Probe { interface, .. } | Action::QueryClient { interface, .. } => {
             (Kind::Probe, format!("interface {interface}"))
         }
+        Action::Unlearn { port, client } => (Kind::Forwarding, format!("{client} interface {port}")),
         Action::ReleasePacket(_) => (Kind::Packet, String::new()),
         Action::SendUnreachable { .. } => (Kind::Unreachable, String::new()),
         Action::Rescan | Action::Reconcile => (Kind::Table, String::new()),

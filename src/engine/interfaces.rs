@@ -10,6 +10,9 @@ use crate::net::{IfIndex, InterfaceName, Mac};
 /// More links than this are ignored: no router has them.
 const MAX_LINKS: usize = 4096;
 
+/// More permanent entries of forwarding databases than this are ignored: a node has a few for each port and VLAN.
+const MAX_FIXED: usize = 4096;
+
 /// Which way an interface is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
@@ -50,6 +53,9 @@ pub(super) struct Interfaces {
     unconfirmed: BTreeSet<IfIndex>,
     /// How many links have a MAC: ours, never a client's.
     own_macs: BTreeMap<Mac, usize>,
+    /// MACs that bridges were told, not taught, with their ports: of what this node is itself (a VLAN on a bridge, a macvlan), or set
+    /// by an administrator. Never a client's.
+    fixed: BTreeSet<(Mac, IfIndex)>,
     mesh: BTreeSet<IfIndex>,
     clients: BTreeSet<IfIndex>,
     /// Where frames are listened for, and which client interface the sender is on.
@@ -91,6 +97,7 @@ impl Interfaces {
     /// A dump follows: it tells every link there is.
     pub(super) fn dump_started(&mut self) {
         self.unconfirmed = self.links.keys().copied().collect();
+        self.fixed.clear();
     }
 
     /// The dump is complete: links that it did not have went while events were lost. `false` where there are none.
@@ -102,6 +109,7 @@ impl Interfaces {
     /// Takes in that a link is gone. `false` where it was not known.
     pub(super) fn gone(&mut self, index: IfIndex) -> bool {
         self.forget_mac(index);
+        self.fixed.retain(|(_, port)| *port != index);
         self.links.remove(&index).is_some()
     }
 
@@ -177,9 +185,28 @@ impl Interfaces {
         change
     }
 
-    /// Whether the MAC is one of this node's own interfaces.
+    /// Whether the MAC is of this node itself, or set by an administrator: never a client's.
     pub(super) fn is_own_mac(&self, mac: Mac) -> bool {
-        self.own_macs.contains_key(&mac)
+        let ports = (mac, IfIndex(0))..=(mac, IfIndex(u32::MAX));
+        self.own_macs.contains_key(&mac) || self.fixed.range(ports).next().is_some()
+    }
+
+    /// A forwarding database has a permanent entry for the MAC.
+    pub(super) fn fixed(&mut self, mac: Mac, port: IfIndex) {
+        if self.fixed.len() < MAX_FIXED {
+            self.fixed.insert((mac, port));
+        }
+    }
+
+    /// The permanent entry is gone.
+    pub(super) fn no_longer_fixed(&mut self, mac: Mac, port: IfIndex) {
+        self.fixed.remove(&(mac, port));
+    }
+
+    /// Whether clients are behind this port of a bridge.
+    pub(super) fn is_client_port(&self, port: IfIndex) -> bool {
+        let bridge = self.links.get(&port).and_then(|link| link.master);
+        self.listening.contains_key(&port) && bridge.is_some_and(|bridge| self.bridges.contains_key(&bridge))
     }
 
     /// Whether the intercom runs on the interface.

@@ -156,7 +156,7 @@ impl Engine {
                 }
             }
             Input::FdbSeen(entry) => self.fdb_seen(entry),
-            Input::FdbGone(_) => {} // a bridge forgets a MAC after minutes of silence; our own probes know better
+            Input::FdbGone(entry) => self.fdb_gone(entry),
             Input::NeighbourSeen(fact) => self.neighbour_seen(fact),
             Input::NeighbourGone { interface, address } => self.neighbour_gone(interface, address),
             Input::FrameHeard(frame) => self.frame_heard(frame),

@@ -70,6 +70,14 @@ pub enum Action {
         /// The client.
         client: Mac,
     },
+    /// Make a bridge forget behind which port it learned the MAC of a client that has left, so that its next frame here, whatever it
+    /// says, is news. It may have forgotten it already.
+    Unlearn {
+        /// The port of the bridge.
+        port: IfIndex,
+        /// The client.
+        client: Mac,
+    },
     /// Give a waiting packet back to the kernel, through the capture TUN.
     ReleasePacket(Vec<u8>),
     /// Tell the sender of a packet that its destination cannot be reached (ICMP host unreachable, ICMPv6 address unreachable).

@@ -20,10 +20,17 @@ pub(super) const HANDOVER_ECHO: Duration = Duration::from_millis(100);
 
 impl Engine {
     pub(super) fn fdb_seen(&mut self, entry: FdbEntry) {
-        if entry.permanent || !self.config.sources.netlink {
+        let Some(interface) = self.interfaces.client_interface_of_bridge(entry.bridge) else { return };
+        if entry.permanent {
+            self.interfaces.fixed(entry.mac, entry.port);
+            if self.clients.contains_key(&entry.mac) {
+                self.leave(entry.mac, LeaveReason::Removed, None);
+            }
             return;
         }
-        let Some(interface) = self.interfaces.client_interface_of_bridge(entry.bridge) else { return };
+        if !self.config.sources.netlink {
+            return;
+        }
         if self.interfaces.client_interface_of(entry.port).is_none() {
             return; // behind the port of the client interface itself
         }
@@ -31,6 +38,13 @@ impl Engine {
             self.ask_after(entry.mac, interface);
         } else if !self.dumping {
             self.client_noticed(entry.mac, interface, Some(entry.port), Evidence::ForwardingDatabase);
+        }
+    }
+
+    /// A bridge forgets a MAC after minutes of silence: our own probes know better whether a client is there.
+    pub(super) fn fdb_gone(&mut self, entry: FdbEntry) {
+        if entry.permanent {
+            self.interfaces.no_longer_fixed(entry.mac, entry.port);
         }
     }
 
@@ -252,6 +266,12 @@ impl Engine {
         if client.holds_node_client_address {
             let address = self.config.node_client_prefix.node_client_address(mac);
             self.act(Action::RemoveNodeClientAddress(address));
+        }
+        let port =
+            client.port.filter(|port| self.config.sources.netlink && self.interfaces.is_client_port(*port));
+        if let Some(port) = port {
+            // A bridge tells what it learns, not what it knows: should the client return within minutes, its first frame would be no news.
+            self.act(Action::Unlearn { port, client: mac });
         }
         self.remember(&client, handed_to);
         self.tell(Notice::ClientLeft { client: mac, reason });

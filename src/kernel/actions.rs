@@ -84,6 +84,9 @@ impl Kernel {
             Action::QueryClient { interface, client } => {
                 self.query(*interface, *client).context("query on interface", interface)?;
             }
+            Action::Unlearn { port, client } => {
+                neighbour::unlearn(&mut self.requests, *port, *client).await?;
+            }
             Action::SendUnreachable { to, packet } => {
                 self.icmp.send_unreachable(*to, packet).context("send ICMP error to", to)?;
             }

@@ -11,6 +11,7 @@ use super::error::{Context, KernelError, is_errno};
 use super::netlink::Requests;
 use super::route::PROTOCOL;
 use crate::engine::output::Neighbour;
+use crate::net::{IfIndex, Mac};
 
 fn name(neighbour: &Neighbour) -> String {
     format!("{} on interface {}", neighbour.address, neighbour.interface)
@@ -48,6 +49,20 @@ pub(super) async fn uninstall(requests: &mut Requests, neighbour: &Neighbour) ->
     match requests.change(RouteNetlinkMessage::DelNeighbour(message(neighbour)), 0).await {
         Err(error) if is_errno(&error, &[libc::ENOENT, libc::ENODEV, libc::ESRCH, libc::ENXIO]) => Ok(()),
         result => result.context("uninstall neighbour entry", name(neighbour)),
+    }
+}
+
+/// Removes the entry of the MAC from the forwarding database of the port's bridge. What is not there is success.
+pub(super) async fn unlearn(requests: &mut Requests, port: IfIndex, client: Mac) -> Result<(), KernelError> {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Bridge;
+    message.header.ifindex = port.0;
+    message.header.flags = NeighbourFlags::Controller;
+    message.attributes.push(NeighbourAttribute::LinkLayerAddress(client.0.to_vec()));
+    match requests.change(RouteNetlinkMessage::DelNeighbour(message), 0).await {
+        // ENODEV: the port is gone. EOPNOTSUPP: it is no port any more.
+        Err(error) if is_errno(&error, &[libc::ENOENT, libc::ENODEV, libc::EOPNOTSUPP]) => Ok(()),
+        result => result.context("forget forwarding entry", format!("{client} behind interface {port}")),
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Kernel {
     pub joined: BTreeSet<IfIndex>,
     /// Where frames are heard.
     pub listening: BTreeSet<IfIndex>,
-    /// The bridge's forwarding database: port and time of the last frame. It outlives a client's stay.
+    /// The bridge's forwarding database: port and time of the last frame.
     pub fdb: BTreeMap<Mac, (IfIndex, Timestamp)>,
 }
 
@@ -85,6 +85,12 @@ impl Kernel {
             }
             Action::StopListening(index) => {
                 self.listening.remove(index);
+                None
+            }
+            Action::Unlearn { port, client } => {
+                if self.fdb.get(client).is_some_and(|(behind, _)| behind == port) {
+                    self.fdb.remove(client);
+                }
                 None
             }
             _ => None,

@@ -409,3 +409,30 @@ fn a_client_that_was_probed_in_vain_and_answers_is_not_sought_by_later_probes() 
     bench.hears(mac(1), v6(1));
     assert_eq!(seeks(&bench.pass(Duration::from_secs(60))), Vec::<u64>::new());
 }
+
+#[test]
+fn the_bridge_forgets_a_client_that_left_so_that_its_return_is_news() {
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1)]);
+    let log = bench.pass(Duration::from_secs(40));
+    assert!(log.iter().any(|(_, action)| *action == Action::Unlearn { port: PORT, client: mac(1) }));
+    bench.input(fdb(mac(1), PORT));
+    assert_eq!(bench.engine.clients().count(), 1);
+}
+
+#[test]
+fn what_has_a_permanent_forwarding_entry_is_no_client_whatever_it_says() {
+    let permanent = |port| FdbEntry { bridge: BRIDGE, port, mac: mac(1), permanent: true };
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1)]);
+    bench.input(Input::FdbSeen(permanent(BRIDGE)));
+    bench.input(Input::FdbSeen(permanent(PORT)));
+    assert_eq!(bench.engine.clients().count(), 0);
+    bench.hears(mac(1), v6(1));
+    bench.input(Input::FdbGone(permanent(BRIDGE)));
+    bench.hears(mac(1), v6(1));
+    assert_eq!(bench.engine.clients().count(), 0);
+    bench.input(Input::FdbGone(permanent(PORT)));
+    bench.hears(mac(1), v6(1));
+    assert_eq!(bench.engine.clients().count(), 1);
+}

@@ -31,6 +31,7 @@ fn a_claim_is_answered_first_and_then_everything_is_withdrawn() {
         Action::UninstallRoute(route(v6(1))),
         Action::UninstallNeighbour(neighbour(mac(1), v6(1))),
         Action::RemoveNodeClientAddress("fec0::5eff:fe10:1".parse().unwrap()),
+        Action::Unlearn { port: PORT, client: mac(1) },
     ]
     .map(Output::Action)
     .into_iter()
