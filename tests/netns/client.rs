@@ -116,6 +116,11 @@ impl Client {
         self.port.plug(node)
     }
 
+    /// Sends a frame.
+    pub fn send(&self, frame: &[u8]) {
+        self.raw.send(frame);
+    }
+
     /// Asks for its gateway, from its address of that family.
     pub fn ask_gateway(&self, v6: bool) {
         self.raw.send(&if v6 {

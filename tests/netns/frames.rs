@@ -89,6 +89,12 @@ fn arp(operation: u8, to: Mac, from: Mac, source: Ipv4Addr, whom: Mac, target: I
     ethernet(to, from, 0x0806, &packet)
 }
 
+/// The frame that an access point sends in the name of a station that associates, so that all bridges learn where it is now: an XID
+/// response without content to everybody (IEEE 802.2; hostapd's `l2_update`).
+pub fn layer_2_update(station: Mac) -> Vec<u8> {
+    ethernet(BROADCAST, station, 6, &[0, 1, 0xaf, 0x81, 1, 2])
+}
+
 /// What a fake client answers.
 pub struct Question {
     /// Who is asked.

@@ -26,6 +26,7 @@ mod probe;
 mod roam;
 mod routing;
 mod scale;
+mod snooping;
 mod sys;
 mod watch;
 
@@ -85,8 +86,16 @@ fn main() -> ExitCode {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let tests =
-        [roam::TESTS, attach::TESTS, life::TESTS, hostile::TESTS, scale::TESTS, mixed::TESTS].concat();
+    let tests = [
+        roam::TESTS,
+        attach::TESTS,
+        snooping::TESTS,
+        life::TESTS,
+        hostile::TESTS,
+        scale::TESTS,
+        mixed::TESTS,
+    ]
+    .concat();
     let trials =
         tests.into_iter().map(|(name, needs, test)| match impossible.clone().or_else(|| missing(needs)) {
             None => Trial::ignorable_test(name, move || measure::judge(name, test)),
