@@ -5,7 +5,6 @@ use super::*;
 use crate::control::status::ClientStatus;
 use crate::engine::client::AddressState;
 use crate::engine::config::V4Prefix;
-use crate::time::Timestamp;
 
 fn clients(clients: Vec<ClientStatus>) -> String {
     let status = ClientsStatus { clients, v4_prefix: V4Prefix::default() };
@@ -17,7 +16,9 @@ fn client(addresses: &[(&str, AddressState)]) -> ClientStatus {
         mac: "02:00:5e:10:00:01".parse().unwrap(),
         interface_name: "br-client".to_owned(),
         addresses: addresses.iter().map(|(a, state)| (a.parse().unwrap(), *state)).collect(),
-        last_seen: Timestamp::ZERO,
+        evidence: "frame",
+        port: Some("lan1".to_owned()),
+        silent: std::time::Duration::from_millis(1500),
     }
 }
 
@@ -27,7 +28,7 @@ fn get_clients_answers_as_the_c_daemon() {
     let active = |address| (address, AddressState::Active);
     assert_eq!(
         clients(vec![client(&[active("2001:db8:1::5"), active("10.0.0.5"), active("fe80::5")])]),
-        r#"{ "clients": 1, "clientlist": { "02:00:5e:10:00:01": { "interface": "br-client", "addresses": { "2001:db8:1::5": { "state": 1 }, "::ffff:10.0.0.5": { "state": 1 }, "fe80::5": { "state": 1 } } } } }"#
+        r#"{ "clients": 1, "clientlist": { "02:00:5e:10:00:01": { "interface": "br-client", "addresses": { "2001:db8:1::5": { "state": 1 }, "::ffff:10.0.0.5": { "state": 1 }, "fe80::5": { "state": 1 } }, "evidence": "frame", "port": "lan1", "silent_ms": 1500 } } }"#
     );
 }
 
@@ -40,7 +41,7 @@ fn address_states_have_the_numbers_of_the_c_daemon_and_no_addresses_no_key() {
     assert!(text.contains(r#""2001:db8::1": { "state": 0 }, "2001:db8::2": { "state": 2 }"#), "{text}");
     assert_eq!(
         clients(vec![client(&[])]),
-        r#"{ "clients": 1, "clientlist": { "02:00:5e:10:00:01": { "interface": "br-client" } } }"#
+        r#"{ "clients": 1, "clientlist": { "02:00:5e:10:00:01": { "interface": "br-client", "evidence": "frame", "port": "lan1", "silent_ms": 1500 } } }"#
     );
 }
 

@@ -1,6 +1,7 @@
 //! What the daemon tells about itself: a read-only view of the engine, in the form of the C daemon's JSON.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
@@ -9,7 +10,6 @@ use crate::engine::Engine;
 use crate::engine::client::{AddressState, Client};
 use crate::engine::config::V4Prefix;
 use crate::net::{InterfaceName, Mac, Prefix};
-use crate::time::Timestamp;
 
 /// A client that is served here.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,8 +20,12 @@ pub struct ClientStatus {
     pub interface_name: String,
     /// The addresses and how each stands, in the engine's order.
     pub addresses: Vec<(IpAddr, AddressState)>,
-    /// When it last gave a sign of life.
-    pub last_seen: Timestamp,
+    /// By what it was noticed last.
+    pub evidence: &'static str,
+    /// The port of the client bridge it was heard on last.
+    pub port: Option<String>,
+    /// How long ago.
+    pub silent: Duration,
 }
 
 /// The clients served here, in the engine's order.
@@ -33,7 +37,9 @@ pub fn clients(engine: &Engine) -> Vec<ClientStatus> {
             .map(ToString::to_string)
             .unwrap_or_default(),
         addresses: client.addresses().map(|(address, entry)| (address, entry.state)).collect(),
-        last_seen: client.last_seen(),
+        evidence: client.evidence().name(),
+        port: client.port().and_then(|port| engine.interface_name(port)).map(ToString::to_string),
+        silent: engine.now().since(client.last_seen()),
     };
     engine.clients().map(client).collect()
 }
@@ -102,6 +108,10 @@ impl Serialize for ClientJson<'_> {
             });
             map.serialize_entry("addresses", &Map(addresses))?;
         }
+        // Ours; the C daemon's client ends here.
+        map.serialize_entry("evidence", self.client.evidence)?;
+        map.serialize_entry("port", &self.client.port)?;
+        map.serialize_entry("silent_ms", &u64::try_from(self.client.silent.as_millis()).unwrap_or(u64::MAX))?;
         map.end()
     }
 }

@@ -274,6 +274,11 @@ impl Engine {
         self.interfaces.name(index)
     }
 
+    /// The time of the last call.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.counters

@@ -13,7 +13,6 @@ use l3roamd::engine::Command;
 use l3roamd::engine::client::AddressState;
 use l3roamd::engine::config::V4Prefix;
 use l3roamd::net::Prefix;
-use l3roamd::time::Timestamp;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
@@ -94,7 +93,9 @@ fn reply_to(command: &Command) -> Reply {
                 mac: "02:00:5e:10:00:01".parse().unwrap(),
                 interface_name: "br-client".to_owned(),
                 addresses: addresses.iter().map(|a| (a.parse().unwrap(), AddressState::Active)).collect(),
-                last_seen: Timestamp::ZERO,
+                evidence: "frame",
+                port: Some("lan1".to_owned()),
+                silent: std::time::Duration::from_millis(1500),
             };
             Reply::Clients(ClientsStatus { clients: vec![client], v4_prefix })
         }

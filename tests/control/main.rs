@@ -1,6 +1,6 @@
 //! The control socket under abuse: real clients on a real socket, a made-up daemon behind it.
 //!
-//! Answers are compared with those of the C daemon, commit 25f332a, asked over its socket.
+//! Answers are compared with those of the C daemon, commit 25f332a, asked over its socket; evidence, port and silent_ms are ours.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod command_line;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use harness::{Daemon, ask, ask_raw, connect};
 use l3roamd::control::server::{MAX_CONNECTIONS, MAX_LINE};
 
-const CLIENTS: &str = r#"{ "clients": 1, "clientlist": { "02:00:5e:10:00:01": { "interface": "br-client", "addresses": { "2001:db8:1::5": { "state": 1 }, "::ffff:10.0.0.5": { "state": 1 }, "fe80::5": { "state": 1 } } } } }"#;
+const CLIENTS: &str = r#"{ "clients": 1, "clientlist": { "02:00:5e:10:00:01": { "interface": "br-client", "addresses": { "2001:db8:1::5": { "state": 1 }, "::ffff:10.0.0.5": { "state": 1 }, "fe80::5": { "state": 1 } }, "evidence": "frame", "port": "lan1", "silent_ms": 1500 } } }"#;
 
 /// The time now.
 #[expect(clippy::disallowed_methods, reason = "a test measures how long a client waits")]
