@@ -14,6 +14,7 @@ use super::support::*;
 pub const TESTS: &[Test] = &[
     ("nl80211_that_another_process_announces_is_not_believed", forged_family),
     ("without_nl80211_as_a_source_no_socket_is_opened_for_it", switched_off),
+    ("an_overrun_of_the_socket_for_stations_is_reported_and_healed", overrun),
     ("a_dump_without_access_points_tells_no_station", dump),
 ];
 
@@ -100,6 +101,31 @@ fn forged_family() {
         assert!(!events.iter().any(|event| matches!(event, Event::StateLost(_))), "{events:?}");
         assert_eq!(kernel.counters().netlink_not_from_kernel, 4);
         assert_eq!(kernel.counters().netlink_undecodable, 0);
+    });
+}
+
+fn overrun() {
+    run(async {
+        let mut kernel = open().await;
+        while kernel.try_next().is_some() {}
+        // What is refused fills the buffer nevertheless.
+        let large = vec![0; 16 << 10];
+        for _ in 0..400 {
+            let _ = send(&large);
+        }
+        let reason = wait_for(&mut kernel, |event| match event {
+            Event::StateLost(reason) => Some(*reason),
+            _ => None,
+        })
+        .await;
+        assert_eq!(reason, "messages about stations were lost");
+        assert_eq!(kernel.counters().netlink_overruns, 1);
+        kernel.dump().await.expect("a dump");
+        // It hears again.
+        let refused = kernel.counters().netlink_not_from_kernel;
+        let _ = send(&family());
+        until_later(&mut kernel).await;
+        assert_eq!(kernel.counters().netlink_not_from_kernel, refused + 1);
     });
 }
 
