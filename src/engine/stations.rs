@@ -4,7 +4,7 @@
 //! |---|---|
 //! | associated | the client is here: its stay and its claim begin, and it is asked until it is heard |
 //! | associated, in a dump | it may have gone long ago (access points keep a station for minutes): it is asked, and a client when it is heard; the association of a client served here is believed, unless it was heard on another port |
-//! | left | its stay ends, unless it was heard on another port or associated there since |
+//! | left | its stay ends, unless it associated elsewhere or was last heard on another port |
 //! | the interface is gone | all its stations have left |
 //!
 //! A station is told when it authenticates, before it can answer anything: 6 to 17 ms before with WPA2, longer where a server is asked
@@ -81,11 +81,13 @@ impl Engine {
             self.forget_arrival(mac);
         }
         let Some(client) = self.clients.get_mut(&mac) else { return };
-        if client.association != Some(port) {
+        if client.association == Some(port) {
+            client.association = None;
+        }
+        if client.association.is_some() {
             return;
         }
-        client.association = None;
-        // It moved to another port of this node and was heard there: its stay goes on.
+        // Where it was heard on another port of this node since, its stay goes on.
         if client.port == Some(port) {
             self.leave(mac, LeaveReason::Disassociated, None);
         } else {

@@ -172,6 +172,24 @@ fn a_station_that_moved_to_another_radio_of_this_node_stays() {
 }
 
 #[test]
+fn a_station_that_left_the_port_it_was_last_heard_on_leaves() {
+    // It associated with an access point, which gave it an interface of its own: the kernel does not tell of that.
+    let mut bench = Bench::new();
+    bench.input(associated(PORT, mac(1)));
+    bench.hears_on(OTHER_PORT, mac(1), FrameContent::Uses(v6(1)));
+    bench.input(left(PORT, mac(1)));
+    assert_eq!(bench.engine.clients().count(), 1);
+    bench.input(left(OTHER_PORT, mac(1)));
+    assert_eq!(bench.engine.clients().count(), 0);
+    // It came before us, and was heard without being told of.
+    bench.hears(mac(2), v6(2));
+    bench.input(left(OTHER_PORT, mac(2)));
+    assert_eq!(bench.engine.clients().count(), 1);
+    bench.input(left(PORT, mac(2)));
+    assert_eq!(bench.engine.clients().count(), 0);
+}
+
+#[test]
 fn stations_leave_with_the_interface_of_their_access_point() {
     let mut bench = Bench::new();
     bench.input(associated(PORT, mac(1)));

@@ -234,18 +234,18 @@ impl Seen {
         }
     }
 
-    /// Where a station that left the interface may have been told to be: a station of an access point's VLAN came to the access
-    /// point first, and its move is not announced.
+    /// Where a station that left the interface may have been told to be, the interface itself last: a station of an access point's
+    /// VLAN came to the access point, and its move to the VLAN is not announced.
     fn told_of(&self, index: IfIndex) -> Vec<IfIndex> {
-        let mut all = vec![index];
+        let mut all = Vec::new();
         let own = self.interfaces.get(&index).filter(|own| own.kind == Kind::AccessPointVlan);
         if let Some(mac) = own.and_then(|own| own.mac) {
-            let parents = self
-                .interfaces
-                .iter()
-                .filter(|(_, other)| other.kind == Kind::AccessPoint && other.mac == Some(mac));
-            all.extend(parents.map(|(parent, _)| *parent));
+            let is_parent = |other: &Interface| other.kind == Kind::AccessPoint && other.mac == Some(mac);
+            all.extend(
+                self.interfaces.iter().filter(|(_, other)| is_parent(other)).map(|(parent, _)| *parent),
+            );
         }
+        all.push(index);
         all
     }
 

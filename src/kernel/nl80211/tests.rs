@@ -193,7 +193,7 @@ fn a_station_that_leaves_the_vlan_of_an_access_point_leaves_the_access_point() {
     let mut seen = radio();
     heard(&mut seen, &[station(command::NEW_STATION, ACCESS_POINT)]);
     let inputs = heard(&mut seen, &[station(command::DELETE_STATION, VLAN)]);
-    assert_eq!(inputs, [left(VLAN), left(ACCESS_POINT)]);
+    assert_eq!(inputs, [left(ACCESS_POINT), left(VLAN)]);
     assert!(seen.stations.is_empty());
     heard(&mut seen, &[station(command::NEW_STATION, VLAN)]);
     let inputs = heard(&mut seen, &[station(command::DELETE_STATION, ACCESS_POINT)]);
