@@ -27,13 +27,15 @@ const MAX_LINK_LOCALS: usize = 4;
 /// What showed itself this short a time ago is not doubted.
 const RECENT: Duration = Duration::from_secs(2);
 
-/// Duplicate address detection takes a second by default (RFC 4862 section 5.1), often less: the address is asked 0.1, 0.3, 1 and 3 s
-/// after the solicitation.
+/// Duplicate address detection takes a second by default (RFC 4862 section 5.1), often less: the address is asked 0.1, 0.3, 1, 1.04,
+/// 1.09 and 3 s after the solicitation. A host that waits for exactly a second ignores the question at its end: hence the two behind it.
 const DUPLICATE_DETECTION_DELAY: Duration = Duration::from_millis(100);
-const DUPLICATE_DETECTION_SCHEDULE: [Duration; 4] = [
+const DUPLICATE_DETECTION_SCHEDULE: [Duration; 6] = [
     Duration::from_millis(200),
     Duration::from_millis(700),
-    Duration::from_secs(2),
+    Duration::from_millis(40),
+    Duration::from_millis(50),
+    Duration::from_millis(1910),
     Duration::from_millis(300),
 ];
 
