@@ -77,6 +77,9 @@ impl Engine {
                 // as soon as traffic flows, and reports the failure within 11 s.
                 self.install_neighbour(mac, address);
             }
+            (_, Some(mac)) if ours && known.is_some_and(|holder| holder != mac) => {
+                self.neighbour_usurped(interface, address);
+            }
             (NeighbourState::Probing, Some(mac)) if ours && known == Some(mac) => {
                 self.address_unconfirmed(mac, address);
             }
@@ -111,6 +114,15 @@ impl Engine {
         if let Some(mac) = self.holder_in_use(interface, address) {
             self.install_neighbour(mac, address);
             self.doubt(mac);
+        }
+    }
+
+    /// The kernel believes anybody who says that an address is theirs now, and sends them its packets. Until the holder has been asked
+    /// in vain they are the holder's.
+    fn neighbour_usurped(&mut self, interface: IfIndex, address: IpAddr) {
+        if let Some(holder) = self.holder_in_use(interface, address) {
+            self.install_neighbour(holder, address);
+            self.verify_now(holder, address);
         }
     }
 

@@ -436,3 +436,19 @@ fn what_has_a_permanent_forwarding_entry_is_no_client_whatever_it_says() {
     bench.hears(mac(1), v6(1));
     assert_eq!(bench.engine.clients().count(), 1);
 }
+
+#[test]
+fn the_kernels_entry_stays_the_holders_until_it_was_asked_in_vain() {
+    for state in [NeighbourState::Stale, NeighbourState::Reachable, NeighbourState::Probing] {
+        let mut bench = Bench::new();
+        bench.serve(mac(1), &[v6(1)]);
+        bench.serve(mac(2), &[v6(2)]);
+        bench.drain();
+        bench.input(fact(v6(1), mac(2), state, true));
+        assert_eq!(
+            bench.actions(),
+            [Action::InstallNeighbour(neighbour(mac(1), v6(1))), probe(mac(1), v6(1))],
+            "{state:?}"
+        );
+    }
+}
