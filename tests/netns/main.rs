@@ -9,6 +9,7 @@
     reason = "a failing test panics, and says what it measured"
 )]
 
+mod addresses;
 mod attach;
 mod capture;
 mod client;
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
         roam::TESTS,
         attach::TESTS,
         snooping::TESTS,
+        addresses::TESTS,
         life::TESTS,
         hostile::TESTS,
         scale::TESTS,

@@ -39,7 +39,7 @@ pub const TESTS: &[Test] = &[
 
 /// A lab whose bridges snoop and have queried for long enough that they believe what they know. Bridges wait for the time in which a
 /// query must be answered, 10 s by default, before they drop what nobody listens to; nothing else changes with it.
-fn snooping_lab(bridge_itself: bool, age: Option<Duration>) -> Lab {
+pub fn snooping_lab(bridge_itself: bool, age: Option<Duration>) -> Lab {
     let lab = Lab::new(Plan { snooping: true, bridge_itself, ..Plan::default() });
     if age.is_none() {
         for node in &lab.nodes {
