@@ -253,8 +253,8 @@ fn frames_of_linux_are_read_and_those_it_answered_are_written_to_the_byte() {
         ("ask_arp_all", arp("10.9.0.1", None)),
         ("ask_arp_probe", arp("0.0.0.0", Some(CLIENT))),
         ("ask_mld", Expected::Built(frame::mld_query(NODE, node, CLIENT))),
-        ("ask_echo", Expected::Built(frame::echo_request(NODE, node, CLIENT))),
-        ("ask_echo_global", Expected::Built(frame::echo_request(NODE, v6("fd00:c::1"), CLIENT))),
+        ("ask_echo", Expected::Built(frame::echo_request(NODE, node, Some(CLIENT), None))),
+        ("ask_echo_global", Expected::Built(frame::echo_request(NODE, v6("fd00:c::1"), Some(CLIENT), None))),
     ];
     each(include_str!("vectors/frames.hex"), expected, |name, bytes, expected| match expected {
         Expected::Heard(contents) => {

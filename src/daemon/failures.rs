@@ -80,9 +80,9 @@ fn object(action: &Action) -> Object {
             IntercomDestination::Unicast(_) => (Kind::Intercom, "unicast".to_owned()),
             IntercomDestination::Mesh(i) => (Kind::Intercom, format!("interface {i}")),
         },
-        Action::Probe { interface, .. } | Action::QueryClient { interface, .. } => {
-            (Kind::Probe, format!("interface {interface}"))
-        }
+        Action::Probe { interface, .. }
+        | Action::QueryClient { interface, .. }
+        | Action::Announce { port: interface, .. } => (Kind::Probe, format!("interface {interface}")),
         Action::Unlearn { port, client } => (Kind::Forwarding, format!("{client} interface {port}")),
         Action::ReleasePacket(_) => (Kind::Packet, String::new()),
         Action::SendUnreachable { .. } => (Kind::Unreachable, String::new()),

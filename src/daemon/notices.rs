@@ -50,6 +50,9 @@ pub fn log(notice: &Notice) {
             warn!("another program's route stands where a host route should go");
             debug!(address = %Sensitive(address), "host route occupied");
         }
+        Notice::NodeBehindPort { port, node } => {
+            warn!(interface = %port, node = %node, "another node's clients are behind a port of ours, they are left to it");
+        }
         Notice::LimitReached { limit } => warn!(limit, "limit reached"),
     }
 }

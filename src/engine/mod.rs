@@ -14,6 +14,7 @@
 //! | `interfaces` | which links are towards clients, which towards the mesh |
 //! | `presence`, `addresses` | a client is noticed, verified, lost; its addresses |
 //! | `stations` | what access points say of clients |
+//! | `foreign` | ports that lead to another node's clients |
 //! | `handover` | a client comes: our CLAIM until INFO |
 //! | `relinquish` | a client goes: their CLAIM, our INFO until ACK, memory of former clients |
 //! | `search` | packets that wait for an unknown address, local probes, SEEK |
@@ -30,6 +31,7 @@ pub mod client;
 pub mod command;
 pub mod config;
 mod flood;
+mod foreign;
 mod handover;
 pub mod input;
 mod intercom;
@@ -91,6 +93,7 @@ pub struct Engine {
     searches: search::Searches,
     seen_floods: flood::SeenFloods,
     peers: peers::Peers,
+    foreign: foreign::Foreign,
     /// A dump is being told: its facts may be old.
     dumping: bool,
     /// Links changed in it that were not looked at yet.
@@ -120,6 +123,7 @@ impl Engine {
             searches: search::Searches::new(now),
             seen_floods: flood::SeenFloods::default(),
             peers: peers::Peers::default(),
+            foreign: foreign::Foreign::default(),
             dumping: false,
             links_told: false,
             ended: false,
@@ -363,6 +367,7 @@ impl Engine {
         for notice in change.notices {
             self.tell(notice);
         }
+        self.review_foreign_ports();
         if change.gained && !self.dumping {
             self.act(Action::Rescan);
         }

@@ -63,12 +63,19 @@ pub enum Action {
         /// or the Ethernet broadcast address.
         client: Option<Mac>,
     },
-    /// Ask a client for all it has: a unicast-framed MLD general query and an echo request to ff02::1.
+    /// Ask a client for all it has: a unicast-framed MLD general query and an echo request to ff02::1, which tells which node asks.
     QueryClient {
         /// The client interface.
         interface: IfIndex,
         /// The client.
         client: Mac,
+    },
+    /// Say out of a port of a client bridge which node this is: another node's client bridge seems to be behind it.
+    Announce {
+        /// The client interface, as which we speak.
+        interface: IfIndex,
+        /// The port.
+        port: IfIndex,
     },
     /// Make a bridge forget behind which port it learned the MAC of a client that has left, so that its next frame here, whatever it
     /// says, is news. It may have forgotten it already.
@@ -198,6 +205,13 @@ pub enum Notice {
     RouteOccupied {
         /// The client's address.
         address: IpAddr,
+    },
+    /// Another node's client bridge is behind a port of ours: what is heard there is no client.
+    NodeBehindPort {
+        /// The port's name.
+        port: crate::net::InterfaceName,
+        /// The node.
+        node: Ipv6Addr,
     },
     /// A bound was reached: something was refused. Told at most once a minute for each bound.
     LimitReached {

@@ -34,6 +34,9 @@ impl Engine {
         if self.interfaces.client_interface_of(entry.port).is_none() {
             return; // behind the port of the client interface itself
         }
+        if self.is_behind_other_node(entry.mac, Some(entry.port)) {
+            return;
+        }
         if self.dumping && !self.clients.contains_key(&entry.mac) {
             self.ask_after(entry.mac, interface);
         } else if !self.dumping {
@@ -45,10 +48,15 @@ impl Engine {
     pub(super) fn fdb_gone(&mut self, entry: FdbEntry) {
         if entry.permanent {
             self.interfaces.no_longer_fixed(entry.mac, entry.port);
+        } else {
+            self.foreign.forget_mac(entry.mac);
         }
     }
 
     pub(super) fn frame_heard(&mut self, frame: FrameHeard) {
+        if let FrameContent::AskedBy(node) = frame.content {
+            return self.node_heard(node, frame.interface);
+        }
         let Some(interface) = self.interfaces.client_interface_of(frame.interface) else {
             return self.counters.add(Counter::EvidenceElsewhere);
         };
@@ -60,6 +68,7 @@ impl Engine {
             FrameContent::Uses(address) => self.address_used(frame.source, address),
             FrameContent::WantsToUse(address) => self.address_wanted(frame.source, address),
             FrameContent::ListensTo(suffixes) => self.suffixes_heard(frame.source, &suffixes),
+            FrameContent::AskedBy(_) => {}
         }
     }
 
@@ -156,7 +165,7 @@ impl Engine {
         port: Option<IfIndex>,
         evidence: Evidence,
     ) -> bool {
-        if !mac.is_unicast() || self.interfaces.is_own_mac(mac) {
+        if !mac.is_unicast() || self.interfaces.is_own_mac(mac) || self.is_behind_other_node(mac, port) {
             return false;
         }
         let now = self.now;

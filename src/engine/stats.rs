@@ -103,6 +103,10 @@ counters! {
     ClientLimit => "client_limit",
     /// Evidence that names an interface that is not a client's.
     EvidenceElsewhere => "evidence_elsewhere",
+    /// Evidence of what is behind another node's client bridge.
+    EvidenceBehindNode => "evidence_behind_node",
+    /// A node's sign on a client port that cannot lead to one, or of a node that the intercom does not know.
+    ForeignSignIgnored => "foreign_sign_ignored",
     /// Captured packet that is no IP packet or not for a client.
     CaptureIgnored => "capture_ignored",
     /// Captured packet dropped: too many wait, for one address or in all.

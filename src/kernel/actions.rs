@@ -84,6 +84,11 @@ impl Kernel {
             Action::QueryClient { interface, client } => {
                 self.query(*interface, *client).context("query on interface", interface)?;
             }
+            Action::Announce { interface, port } => {
+                let (from, source) = self.speaker(*interface).context("announce on interface", interface)?;
+                let frame = frame::echo_request(from, source, None, Some(self.settings.node_address));
+                self.packets.send(*port, &frame).context("announce on port", port)?;
+            }
             Action::Unlearn { port, client } => {
                 neighbour::unlearn(&mut self.requests, *port, *client).await?;
             }
@@ -109,7 +114,8 @@ impl Kernel {
     fn query(&self, interface: IfIndex, client: Mac) -> io::Result<()> {
         let (from, source) = self.speaker(interface)?;
         self.packets.send(interface, &frame::mld_query(from, source, client))?;
-        self.packets.send(interface, &frame::echo_request(from, source, client))
+        let node = self.settings.node_address;
+        self.packets.send(interface, &frame::echo_request(from, source, Some(client), Some(node)))
     }
 
     /// The MAC and the link-local address by which we speak on an interface.

@@ -128,17 +128,21 @@ const NEIGHBOUR_SOLICITATION: u32 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u32 = 136;
 const MLDV2_REPORT: u32 = 143;
 
+/// And what other nodes ask of clients: echo requests with the identifier that this daemon gives them.
+const ECHO_REQUEST: u32 = 128;
+const ECHO_IDENTIFIER: u32 = crate::wire::intercom::PORT as u32;
+
 /// The kernel's filter: ARP, and ICMPv6 of the types above directly behind the IPv6 header or behind a hop-by-hop header
 /// (where MLD is); not what we send, nothing with a VLAN tag. A load beyond the frame's end drops it.
-fn filter() -> [sock_filter; 27] {
+fn filter() -> [sock_filter; 30] {
     const ETHERTYPE: u32 = 12;
     const NEXT_HEADER: u32 = 14 + 6;
     const BEHIND_IPV6: u32 = 14 + 40;
     // Jumps name the instruction they lead to.
     const DIRECT: u8 = 17;
-    const MLD: u8 = 22;
-    const DROP: u8 = 25;
-    const ACCEPT: u8 = 26;
+    const MLD: u8 = 25;
+    const DROP: u8 = 28;
+    const ACCEPT: u8 = 29;
     let word = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     let half = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
     let byte = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
@@ -173,10 +177,13 @@ fn filter() -> [sock_filter; 27] {
         equal(18, NEIGHBOUR_SOLICITATION, ACCEPT, 19),
         equal(19, NEIGHBOUR_ADVERTISEMENT, ACCEPT, 20),
         equal(20, ROUTER_SOLICITATION, ACCEPT, 21),
-        equal(21, ECHO_REPLY, ACCEPT, MLD),
-        equal(22, MLDV2_REPORT, ACCEPT, 23),
-        equal(23, MLD_REPORT, ACCEPT, 24),
-        equal(24, MLD_DONE, ACCEPT, DROP),
+        equal(21, ECHO_REPLY, ACCEPT, 22),
+        equal(22, ECHO_REQUEST, 23, MLD),
+        operation(half, BEHIND_IPV6 + 4),
+        equal(24, ECHO_IDENTIFIER, ACCEPT, DROP),
+        equal(25, MLDV2_REPORT, ACCEPT, 26),
+        equal(26, MLD_REPORT, ACCEPT, 27),
+        equal(27, MLD_DONE, ACCEPT, DROP),
         operation(libc::BPF_RET | libc::BPF_K, 0),
         operation(libc::BPF_RET | libc::BPF_K, MOST_BYTES),
     ]
@@ -272,6 +279,15 @@ mod tests {
             let mut other = ipv6(58, &[kind, 0, 0, 0]);
             other[12..14].copy_from_slice(&[0x08, 0x00]);
             assert!(!accepts(&other, &RECEIVED));
+        }
+    }
+
+    #[test]
+    fn the_filter_accepts_the_echo_requests_of_nodes_and_no_others() {
+        for (identifier, wanted) in [(5523_u16, true), (1, false)] {
+            let [high, low] = identifier.to_be_bytes();
+            assert_eq!(accepts(&ipv6(58, &[128, 0, 0, 0, high, low, 0, 0]), &RECEIVED), wanted);
+            assert!(!accepts(&ipv6(0, &[58, 0, 5, 2, 0, 0, 1, 0, 128, 0, 0, 0, high, low]), &RECEIVED));
         }
     }
 

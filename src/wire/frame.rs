@@ -38,6 +38,8 @@ pub enum FrameContent {
     WantsToUse(IpAddr),
     /// The sender listens to these solicited-node groups: the low 24 bits of its IPv6 addresses (MLD report). At most 64.
     ListensTo(Vec<[u8; 3]>),
+    /// The sender is the node of this address, and asks a client or tells who it is ([`echo_request`]).
+    AskedBy(Ipv6Addr),
 }
 
 /// A frame that says something about its sender.
@@ -91,6 +93,7 @@ pub fn parse(frame: &[u8]) -> Result<Frame, FrameError> {
     }
     contents.retain(|content| match content {
         FrameContent::Uses(address) | FrameContent::WantsToUse(address) => is_host_address(*address),
+        FrameContent::AskedBy(node) => is_host_address((*node).into()),
         FrameContent::ListensTo(suffixes) => !suffixes.is_empty(),
     });
     if contents.is_empty() { Err(FrameError::NotOfInterest) } else { Ok(Frame { source, contents }) }
@@ -128,6 +131,7 @@ fn parse_ipv6(packet: &[u8]) -> Result<Vec<FrameContent>, FrameError> {
         Icmpv6Types::NeighborAdvert => ndp::advertisement,
         Icmpv6Types::RouterSolicit => ndp::router_solicitation,
         Icmpv6Types::EchoReply => echo_reply,
+        Icmpv6Types::EchoRequest => echo_of_node,
         mld::REPORT_V1 => mld::report_v1,
         mld::REPORT_V2 => mld::report_v2,
         _ => return Err(FrameError::NotOfInterest),
@@ -146,4 +150,15 @@ fn echo_reply(message: &Message<'_>) -> Result<Vec<FrameContent>, FrameError> {
         return Err(FrameError::Invalid);
     }
     Ok(vec![FrameContent::Uses(message.source.into())])
+}
+
+/// An echo request that tells which node asks; any other says nothing.
+fn echo_of_node(message: &Message<'_>) -> Result<Vec<FrameContent>, FrameError> {
+    let identifier = message.bytes.get(4..6) == Some(&build::ECHO_IDENTIFIER.to_be_bytes());
+    let node = message.bytes.get(8..).and_then(|data| data.strip_prefix(&build::NODE_MARK));
+    let node = node.filter(|_| identifier && message.hop_limit == ndp::HOP_LIMIT);
+    match node.and_then(|node| <[u8; 16]>::try_from(node).ok()) {
+        Some(node) => Ok(vec![FrameContent::AskedBy(node.into())]),
+        None => Err(FrameError::NotOfInterest),
+    }
 }

@@ -102,7 +102,7 @@ fn snooping_bridge() {
                 FrameContent::Uses(address) => {
                     answered |= address == std::net::IpAddr::V6(CLIENT.link_local())
                 }
-                FrameContent::WantsToUse(_) => {}
+                FrameContent::WantsToUse(_) | FrameContent::AskedBy(_) => {}
             }
         }
         assert!(groups.is_some_and(|groups| groups.contains(&[0, 0, 5])));

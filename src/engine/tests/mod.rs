@@ -2,6 +2,7 @@
 
 mod bounds;
 mod commands;
+mod foreign;
 mod handover;
 mod presence;
 mod relinquish;

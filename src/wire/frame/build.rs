@@ -94,15 +94,24 @@ pub fn mld_query(from: Mac, source: Ipv6Addr, client: Mac) -> Vec<u8> {
     ethernet(from, client, EtherTypes::Ipv6, &packet)
 }
 
-/// An ICMPv6 echo request to ff02::1 framed to `client`.
-pub fn echo_request(from: Mac, source: Ipv6Addr, client: Mac) -> Vec<u8> {
+/// What the data of an echo request begins with that tells which node asks; its address follows.
+pub(super) const NODE_MARK: [u8; 8] = *b"l3roamd\0";
+/// The identifier of our echo requests.
+pub(super) const ECHO_IDENTIFIER: u16 = super::super::intercom::PORT;
+
+/// An ICMPv6 echo request to ff02::1 framed to `client` or, without one, to ff02::1; it may tell which `node` asks.
+pub fn echo_request(from: Mac, source: Ipv6Addr, client: Option<Mac>, node: Option<Ipv6Addr>) -> Vec<u8> {
     let mut message = icmpv6(Icmpv6Types::EchoRequest);
     // Identifier and sequence number: any reply is welcome, so that they need not differ.
-    message.u16(super::super::intercom::PORT);
+    message.u16(ECHO_IDENTIFIER);
     message.u16(0);
+    if let Some(node) = node {
+        message.bytes(&NODE_MARK);
+        message.bytes(&node.octets());
+    }
     let message = checksummed(message, source, ALL_NODES);
     let packet = ipv6(source, ALL_NODES, LINK_HOP_LIMIT, IpNextHeaderProtocols::Icmpv6, &message);
-    ethernet(from, client, EtherTypes::Ipv6, &packet)
+    ethernet(from, client.unwrap_or(ALL_NODES_MAC), EtherTypes::Ipv6, &packet)
 }
 
 /// The first four bytes of an ICMPv6 message; the checksum is for [`checksummed`].

@@ -242,6 +242,19 @@ fn an_echo_reply_tells_its_source() {
 }
 
 #[test]
+fn an_echo_request_of_a_node_tells_which() {
+    let (node, other): (Ipv6Addr, Ipv6Addr) = ("fd00::7".parse().unwrap(), "fe80::1".parse().unwrap());
+    for client in [Some(CLIENT), None] {
+        let frame = parse(&echo_request(NODE, other, client, Some(node))).unwrap();
+        assert_eq!(frame, Frame { source: NODE, contents: vec![FrameContent::AskedBy(node)] });
+        let anonymous = echo_request(NODE, other, client, None);
+        assert_eq!(parse(&anonymous), Err(FrameError::NotOfInterest));
+        let nobody = echo_request(NODE, other, client, Some(Ipv6Addr::UNSPECIFIED));
+        assert_eq!(parse(&nobody), Err(FrameError::NotOfInterest));
+    }
+}
+
+#[test]
 fn what_is_not_for_us_is_of_no_interest() {
     let echo_request = Sent { message: vec![128, 0, 0, 0, 0, 0, 0, 0], ..solicitation() };
     let advertisement_of_router = Sent { message: vec![134, 0, 0, 0, 0, 0, 0, 0], ..solicitation() };
@@ -352,7 +365,12 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
         (mac(), v4(), v4(), prop::option::of(mac()))
             .prop_map(|(from, source, target, client)| arp_request(from, source, target, client)),
         (mac(), address(), mac()).prop_map(|(from, source, client)| mld_query(from, source, client)),
-        (mac(), address(), mac()).prop_map(|(from, source, client)| echo_request(from, source, client)),
+        (mac(), address(), mac()).prop_map(|(from, source, client)| echo_request(
+            from,
+            source,
+            Some(client),
+            None
+        )),
         vec((0..8u8, any::<u32>(), 0..3u8, 0..3u8), 0..20).prop_map(|records| {
             let record = |&(kind, low, sources, auxiliary)| {
                 let group = Ipv6Addr::from_bits(v6("ff02::1:ff00:0").to_bits() | u128::from(low >> 8));
@@ -376,6 +394,7 @@ fn check_total(bytes: &[u8]) {
             FrameContent::Uses(address) | FrameContent::WantsToUse(address) => {
                 assert!(is_host_address(address));
             }
+            FrameContent::AskedBy(node) => assert!(is_host_address(node.into())),
             FrameContent::ListensTo(suffixes) => assert!((1..=64).contains(&suffixes.len())),
         }
     }

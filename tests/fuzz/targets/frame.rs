@@ -23,6 +23,7 @@ fn check(bytes: &[u8]) {
             FrameContent::Uses(address) | FrameContent::WantsToUse(address) => {
                 assert!(is_host_address(address));
             }
+            FrameContent::AskedBy(node) => assert!(is_host_address(node.into())),
             FrameContent::ListensTo(suffixes) => assert!((1..=64).contains(&suffixes.len())),
         }
     }
