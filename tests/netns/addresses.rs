@@ -9,7 +9,7 @@ use l3roamd::net::Mac;
 use crate::client::Client;
 use crate::daemon::{Daemon, Kind};
 use crate::frames;
-use crate::lab::{CLIENT_PREFIX4, GATEWAY, GATEWAY_MAC, Lab, ip};
+use crate::lab::{CLIENT_PREFIX4, GATEWAY, GATEWAY_MAC, Lab, Plan, ip};
 use crate::measure::{Outcome, bound, eventually, measure, must, percentile, spread};
 use crate::probe::{Flow, INTERVAL};
 use crate::roam::{attach, served_by};
@@ -24,6 +24,7 @@ pub const TESTS: &[Test] = &[
     ("addresses_of_every_kind_are_known_and_handed_over", Needs::Nothing, every_kind),
     ("an_address_changes_hands_only_when_its_holder_does_not_answer", Needs::Nothing, changes_hands),
     ("what_is_the_nodes_own_is_never_a_client", Needs::Nothing, never_clients),
+    ("clients_behind_another_nodes_bridge_are_left_to_it", Needs::Nothing, wired_together),
 ];
 
 /// The time at which the client's kernel asked whether anybody has the address it wants.
@@ -224,4 +225,51 @@ fn never_clients() -> Outcome {
     );
     must(known == Some(vec![client.mac.to_string()]), format!("clients {known:?}"))?;
     must(routes == 1, format!("{routes} host routes"))
+}
+
+/// The client bridges of the two ends of the chain are wired together.
+fn wired_together() -> Outcome {
+    let mut lab = Lab::new(Plan { snooping: true, ..Plan::default() });
+    let (first, last) = (0, lab.nodes.len() - 1);
+    let wire = format!("link add wire type veth peer name wire netns {}", lab.nodes[last]);
+    ip(&lab.nodes[first], &wire);
+    for node in [first, last] {
+        ip(&lab.nodes[node], "link set wire master br-client up");
+    }
+    let daemons = Daemon::start_all(&lab, Kind::Ours);
+    let clients = [(Client::new(&mut lab, 1), first), (Client::new(&mut lab, 2), last)];
+    for (client, node) in &clients {
+        client.roam(Some(*node));
+    }
+    let start = sys::now();
+    let talk = |seconds: u64| {
+        for _ in 0..seconds * 10 {
+            for (client, _) in &clients {
+                client.ask_gateway(true);
+                client.ask_gateway(false);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    talk(5);
+    let settled = lab.watch.events(start).last().map_or(start, |event| event.at);
+    let changes = lab.watch.events(start).len();
+    let steady = sys::now();
+    talk(if long() { 150 } else { 5 });
+    let later = lab.watch.events(steady).len();
+    measure(
+        "client bridges of two nodes wired together",
+        format!(
+            "{changes} changes of routes and addresses until {:.0} ms after both clients came, {later} later",
+            (settled - start).as_secs_f64() * 1e3
+        ),
+    );
+    for (client, node) in &clients {
+        must(served_by(&lab, client, true, *node), format!("{} is not served where it is", client.v6))?;
+    }
+    for node in [first, last] {
+        let reported = daemons[node].log_end().contains("another node's clients");
+        must(reported, format!("{} does not report it", lab.nodes[node]))?;
+    }
+    must(later == 0, format!("{later} changes later"))
 }
