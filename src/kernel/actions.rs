@@ -114,8 +114,12 @@ impl Kernel {
     fn query(&self, interface: IfIndex, client: Mac) -> io::Result<()> {
         let (from, source) = self.speaker(interface)?;
         self.packets.send(interface, &frame::mld_query(from, source, client))?;
-        let node = self.settings.node_address;
-        self.packets.send(interface, &frame::echo_request(from, source, Some(client), Some(node)))
+        // A host answers from an address of the same scope: only a question from beyond the link makes it tell such an address.
+        for source in [source].into_iter().chain(self.interfaces.beyond_link(interface)) {
+            let node = self.settings.node_address;
+            self.packets.send(interface, &frame::echo_request(from, source, Some(client), Some(node)))?;
+        }
+        Ok(())
     }
 
     /// The MAC and the link-local address by which we speak on an interface.

@@ -67,6 +67,19 @@ impl Interfaces {
         configured.or_else(|| interface.mac.map(Mac::link_local))
     }
 
+    /// Addresses of the interface beyond the link, one for each /64 and two at most.
+    pub(super) fn beyond_link(&self, index: IfIndex) -> Vec<Ipv6Addr> {
+        let mut found: Vec<Ipv6Addr> = Vec::new();
+        for a in self.0.get(&index).map_or(&[][..], |interface| &interface.addresses) {
+            let IpAddr::V6(address) = a.address else { continue };
+            let known = found.iter().any(|other| other.octets()[..8] == address.octets()[..8]);
+            if !a.tentative && !is_link_local(a.address) && !known && found.len() < 2 {
+                found.push(address);
+            }
+        }
+        found
+    }
+
     /// The sender of an ARP request for `target`: an address of the interface whose prefix contains the target, else any of
     /// the interface, else 0.0.0.0, which makes it an ARP probe (RFC 5227 section 2.1.1).
     pub(super) fn sender_for(&self, index: IfIndex, target: Ipv4Addr) -> Ipv4Addr {
@@ -104,6 +117,25 @@ mod tests {
         }
         assert_eq!(interfaces.sender_for(index, target), Ipv4Addr::new(10, 1, 0, 1));
         assert_eq!(interfaces.sender_for(index, Ipv4Addr::new(172, 16, 0, 1)), Ipv4Addr::new(192, 0, 2, 1));
+    }
+
+    #[test]
+    fn one_address_speaks_for_each_prefix_beyond_the_link() {
+        let index = IfIndex(3);
+        let mut interfaces = Interfaces::default();
+        for (text, tentative) in [
+            ("fe80::1", false),
+            ("2001:db8:1::1", true),
+            ("fd00::1", false),
+            ("fd00::2", false),
+            ("2001:db8::1", false),
+        ] {
+            let address = text.parse().unwrap();
+            interfaces.address_seen(Address { interface: index, address, length: 64, tentative });
+        }
+        let expected: [Ipv6Addr; 2] = ["fd00::1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+        assert_eq!(interfaces.beyond_link(index), expected);
+        assert!(interfaces.beyond_link(IfIndex(4)).is_empty());
     }
 
     #[test]

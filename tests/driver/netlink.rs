@@ -401,8 +401,13 @@ fn forwarding_database() {
         let own =
             dumped.iter().any(|input| matches!(input, Input::FdbSeen(e) if e.port == port && e.permanent));
         assert!(own, "{dumped:?}");
-        sh(&format!("bridge fdb del {CLIENT} dev port0 master"));
+        for _ in 0..2 {
+            ok(&mut kernel, Action::Unlearn { port, client: CLIENT }).await;
+        }
         wait_for_input(&mut kernel, |input| (*input == Input::FdbGone(entry)).then_some(())).await;
+        sh("ip link set port0 nomaster");
+        ok(&mut kernel, Action::Unlearn { port, client: CLIENT }).await;
+        ok(&mut kernel, Action::Unlearn { port: IfIndex(9999), client: CLIENT }).await;
     });
 }
 
