@@ -31,6 +31,7 @@ pub const TESTS: &[Test] = &[
     }),
     ("forwarding_to_a_client_never_needs_multicast", Needs::Nothing, forwarding),
     ("an_update_frame_hands_a_silent_client_over_with_all_its_addresses", Needs::Nothing, update_frame),
+    ("an_update_frame_makes_an_unknown_silent_client_known", Needs::Nothing, unknown_station),
     ("a_silent_client_that_nobody_reports_is_found_while_traffic_flows", Needs::Nothing, || {
         unreported(Kind::Ours)
     }),
@@ -247,6 +248,32 @@ fn update_frame() -> Outcome {
         ),
     );
     bound(percentile(&handovers, 100) <= Duration::from_millis(20), "handed over later than after 20 ms")
+}
+
+/// Nobody has heard of the clients, and nobody sends them anything: an update frame is all there is.
+fn unknown_station() -> Outcome {
+    let mut lab = snooping_lab(false, None);
+    let daemon = Daemon::start(&lab, 0, Kind::Ours);
+    let count: u8 = if long() { 20 } else { 5 };
+    let clients: Vec<Client> = (1..=count).map(|number| Client::new(&mut lab, number)).collect();
+    silenced();
+    let (mut latencies, mut link_locals) = (Vec::new(), 0);
+    for client in &clients {
+        client.roam(Some(0));
+        let updated = sys::now();
+        client.send(&frames::layer_2_update(client.mac));
+        let known = || lab.watch.has(0, What::Route(SERVED), client.v6);
+        must(eventually(Duration::from_secs(3), known), "the client's address is never known")?;
+        latencies.push(sys::now() - updated);
+        std::thread::sleep(Duration::from_millis(100));
+        link_locals += usize::from(daemon.manages(client.mac, client.mac.link_local().into()));
+    }
+    measure(
+        "unknown silent client, update frame only, snooping, querier: its address is routed",
+        format!("{}; link-local addresses known: {link_locals} of {count}", spread(&latencies)),
+    );
+    must(link_locals == usize::from(count), "not all link-local addresses are known")?;
+    bound(percentile(&latencies, 100) <= Duration::from_millis(150), "later than after 150 ms")
 }
 
 /// The client is moved and says nothing; nothing tells the new node.
