@@ -294,12 +294,6 @@ impl Engine {
             // A bridge tells what it learns, not what it knows: should the client return within minutes, its first frame would be no news.
             self.act(Action::Unlearn { port, client: mac });
         }
-        let port =
-            client.port.filter(|port| self.config.sources.netlink && self.interfaces.is_client_port(*port));
-        if let Some(port) = port {
-            // A bridge tells what it learns, not what it knows: should the client return within minutes, its first frame would be no news.
-            self.act(Action::Unlearn { port, client: mac });
-        }
         self.remember(&client, handed_to);
         self.tell(Notice::ClientLeft { client: mac, reason });
         self.claim_left_window(mac);
