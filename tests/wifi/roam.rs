@@ -1,0 +1,155 @@
+//! Handover between access points.
+
+use std::net::{IpAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::air::{ACCESS_POINTS, STATION};
+use crate::daemon::Kind;
+use crate::lab::CORRESPONDENT;
+use crate::measure::{Outcome, eventually, measure, must};
+use crate::probe::Flow;
+use crate::signs::Sign;
+use crate::site::Site;
+use crate::stay::{milliseconds, since};
+use crate::{Test, long, sys};
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[
+    ("a_silent_station_is_handed_over", Kind::Ours, |site| roams(site, Kind::Ours, false)),
+    ("a_talking_station_is_handed_over", Kind::Ours, |site| roams(site, Kind::Ours, true)),
+    ("c_a_silent_station_roams", Kind::C, |site| roams(site, Kind::C, false)),
+    ("c_a_talking_station_roams", Kind::C, |site| roams(site, Kind::C, true)),
+];
+
+const INTERVAL: Duration = Duration::from_millis(10);
+/// A roam that took longer is counted as not recovered.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// Sends a packet to the correspondent every 10 ms, whatever comes back.
+struct Talk {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    _heard: UdpSocket,
+}
+
+impl Talk {
+    fn start(from: IpAddr) -> Self {
+        let heard = sys::inside(CORRESPONDENT, || UdpSocket::bind("[::]:9")).expect("bind the correspondent");
+        let socket = sys::inside(STATION, || UdpSocket::bind((from, 0))).expect("bind the station");
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    // Off the air that fails; nobody minds.
+                    let _ = socket.send_to(&[0; 64], "[2001:db8:b::2]:9");
+                    std::thread::sleep(INTERVAL);
+                }
+            }
+        });
+        Self { stop, thread: Some(thread), _heard: heard }
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What a roam came to, in milliseconds: handshake since NEW_STATION, routes since the handshake, gaps.
+#[derive(Default)]
+struct Numbers {
+    handshake: Vec<Option<f64>>,
+    routes: Vec<Option<f64>>,
+    served: Vec<Option<f64>>,
+    gap: Vec<Option<f64>>,
+    radio: Vec<Option<f64>>,
+    lost: Vec<usize>,
+}
+
+fn roams(site: &mut Site, kind: Kind, talking: bool) -> Outcome {
+    site.start(kind);
+    let count = if long() { 10 } else { 2 };
+    let mut node = site.air.station.attach().node;
+    site.speak();
+    if !eventually(Duration::from_secs(8), || site.served_by(node)) {
+        println!("log roam {}: not all addresses are served at first", kind.name());
+    }
+    if !talking {
+        site.air.station.keep_back_reports(true);
+    }
+    let flow = Flow::start(site.air.station.v6[0].into(), Some(STATION), INTERVAL);
+    let talk = talking.then(|| Talk::start(site.air.station.v6[0].into()));
+    let mut numbers = Numbers::default();
+    for _ in 0..count {
+        site.air.station.look_around();
+        std::thread::sleep(Duration::from_millis(500));
+        let to = if node == ACCESS_POINTS[0] { ACCESS_POINTS[1] } else { ACCESS_POINTS[0] };
+        roam(site, to, &flow, &mut numbers)?;
+        node = to;
+    }
+    drop((flow, talk));
+    if !talking {
+        site.air.station.keep_back_reports(false);
+    }
+    site.air.station.leave();
+    report(&numbers, kind, talking);
+    let good = numbers.routes.iter().all(|at| at.is_some_and(|at| at <= 5.0));
+    let whole = numbers.gap.iter().chain(&numbers.served).all(Option::is_some);
+    must(whole || kind == Kind::C, "not every roam recovered within 6 s")?;
+    must(good || kind == Kind::C, "not every address had its route 5 ms after the handshake")
+}
+
+fn roam(site: &Site, to: usize, flow: &Flow, numbers: &mut Numbers) -> Outcome {
+    let start = sys::now();
+    site.air.station.roam(to);
+    let Some(end) = site.air.station.connected(start, Some(to)) else {
+        return must(false, "the station did not roam");
+    };
+    let new = site.air.signs.first(start, Some(to), Sign::New, site.air.station.mac);
+    numbers.handshake.push(new.map(|new| since(end.at, new.at)));
+    let routes = site.routes(start, to, PATIENCE);
+    let left = (end.at + PATIENCE).saturating_sub(sys::now());
+    let served = eventually(left, || site.served_by(to)).then(|| since(sys::now(), end.at));
+    let left = (end.at + PATIENCE).saturating_sub(sys::now());
+    // Whether packets get through again: not one that the old access point still delivered.
+    let back = eventually(left, || flow.first_return(end.at).is_some());
+    std::thread::sleep(Duration::from_millis(300));
+    let until = sys::now().saturating_sub(Duration::from_millis(100));
+    let whole = flow.report(start, until);
+    let radio = flow.report(start, end.at);
+    let routes: Vec<Option<f64>> = routes.iter().map(|at| at.map(|at| since(at, end.at))).collect();
+    let line =
+        format!("routes {routes:.1?}, handshake {:.1?}, served {served:.1?}", numbers.handshake.last());
+    println!("log roam to node {to}: {line}, {whole:?}");
+    numbers.routes.extend(routes);
+    numbers.served.push(served);
+    numbers.gap.push(back.then(|| since(whole.gap, Duration::ZERO)));
+    numbers.radio.push(Some(since(radio.gap, Duration::ZERO)));
+    numbers.lost.push(whole.lost);
+    Ok(())
+}
+
+fn report(numbers: &Numbers, kind: Kind, talking: bool) {
+    let who = if talking { "talking" } else { "silent" };
+    let name = format!("Wi-Fi, a {who} station roams, {}", kind.name());
+    measure(&format!("{name}: routes after the end of the handshake"), milliseconds(&numbers.routes));
+    measure(&format!("{name}: served there alone after it"), milliseconds(&numbers.served));
+    measure(&format!("{name}: handshake ends after NEW_STATION"), milliseconds(&numbers.handshake));
+    measure(
+        &format!("{name}: longest gap"),
+        format!(
+            "{}; of it before the handshake ends {}; probes lost {:?}",
+            milliseconds(&numbers.gap),
+            milliseconds(&numbers.radio),
+            numbers.lost
+        ),
+    );
+}
