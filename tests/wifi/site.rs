@@ -1,11 +1,11 @@
 //! What all tests share: the mesh, the air, and the daemons of whichever kind.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
-use crate::air::Air;
+use crate::air::{Air, STATION};
 use crate::daemon::{Daemon, Kind};
-use crate::lab::{Lab, Plan, ip};
+use crate::lab::{CORRESPONDENT, Lab, Plan, ip};
 use crate::measure::{Outcome, eventually, must};
 use crate::signs::Sign;
 use crate::sys;
@@ -19,6 +19,7 @@ pub struct Site {
     pub air: Air,
     /// What came of daemons that were there before the radios' modules.
     pub late: Outcome,
+    kind: Kind,
     daemons: Vec<Daemon>,
 }
 
@@ -42,7 +43,7 @@ impl Site {
             must(known, "the daemon does not know a station that only nl80211 can tell of")
         });
         air.station.leave();
-        let mut site = Self { lab, air, late, daemons };
+        let mut site = Self { lab, air, late, kind: Kind::Ours, daemons };
         site.stop();
         site
     }
@@ -55,6 +56,7 @@ impl Site {
     /// Starts daemons that know nothing yet, while nobody is on the air.
     pub fn start(&mut self, kind: Kind) {
         self.stop();
+        self.kind = kind;
         self.daemons = Daemon::start_all(&self.lab, kind);
         std::thread::sleep(Duration::from_millis(1500));
     }
@@ -75,10 +77,14 @@ impl Site {
         }
     }
 
-    /// Every address of the station that is to be routed.
+    /// Every address of the station that the running daemons are to route: the C daemon learns none of IPv4.
     pub fn addresses(&self) -> Vec<IpAddr> {
         let station = &self.air.station;
-        vec![station.v6[0].into(), station.v6[1].into(), station.v4.into()]
+        let mut all: Vec<IpAddr> = vec![station.v6[0].into(), station.v6[1].into()];
+        if self.kind == Kind::Ours {
+            all.push(station.v4.into());
+        }
+        all
     }
 
     /// Whether a node serves every address and no other node any.
@@ -98,16 +104,32 @@ impl Site {
         addresses.iter().map(came).collect()
     }
 
-    /// Sends something from every address of the station.
-    pub fn speak(&self) {
-        let to_v6: IpAddr = "2001:db8:b::2".parse().expect("an address");
-        let to_v4: IpAddr = "192.168.77.2".parse().expect("an address");
-        for address in self.addresses() {
-            sys::inside(crate::air::STATION, || {
-                let socket = std::net::UdpSocket::bind((address, 0)).expect("an address of the station");
-                let _ = socket.send_to(b"hello", (if address.is_ipv6() { to_v6 } else { to_v4 }, 9));
-            });
+    /// Has the station heard of and searched for under each address until a node serves them all.
+    pub fn introduce(&self, node: usize) -> bool {
+        let addresses = self.addresses();
+        for _ in 0..16 {
+            for address in &addresses {
+                let any: IpAddr = if address.is_ipv6() { [0u16; 8].into() } else { [0u8; 4].into() };
+                let correspondent: IpAddr = match address {
+                    IpAddr::V6(_) => "2001:db8:b::2".parse().expect("an address"),
+                    IpAddr::V4(_) => "192.168.77.2".parse().expect("an address"),
+                };
+                let pairs = [(STATION, *address, correspondent), (CORRESPONDENT, any, *address)];
+                for (namespace, from, to) in pairs {
+                    let socket = sys::inside(namespace, || UdpSocket::bind((from, 0))).expect("bind");
+                    let _ = socket.send_to(b"hello", (to, 9));
+                }
+            }
+            if eventually(Duration::from_millis(500), || self.served_by(node)) {
+                return true;
+            }
         }
+        println!(
+            "log {:?}: not every address is served at node {node}: {:?}",
+            self.kind,
+            self.daemon(node).ask("get_clients")
+        );
+        false
     }
 }
 

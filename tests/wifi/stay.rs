@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::air::{self, move_radio};
+use crate::air::{self, STATION, move_radio};
 use crate::daemon::Kind;
+use crate::lab::{ip, ip_batch};
 use crate::measure::{Outcome, eventually, measure, must};
 use crate::signs::Sign;
 use crate::site::Site;
@@ -15,10 +16,14 @@ pub const TESTS: &[Test] = &[
     ("radios_that_come_after_the_daemon_are_heard", Kind::Ours, |site| {
         std::mem::replace(&mut site.late, Ok(()))
     }),
-    ("a_silent_station_that_comes_is_known_with_all_its_addresses", Kind::Ours, |site| {
-        attach(site, Kind::Ours)
+    ("a_silent_station_that_returns_has_all_its_routes", Kind::Ours, |site| returns(site, Kind::Ours)),
+    ("c_a_silent_station_returns", Kind::C, |site| returns(site, Kind::C)),
+    ("a_silent_station_that_nobody_knows_is_noticed", Kind::Ours, |site| unknown(site, Kind::Ours)),
+    ("c_a_silent_station_that_nobody_knows", Kind::C, |site| unknown(site, Kind::C)),
+    ("addresses_of_a_station_silent_after_dad_are_routed", Kind::Ours, |site| {
+        new_addresses(site, Kind::Ours)
     }),
-    ("c_a_silent_station_that_comes", Kind::C, |site| attach(site, Kind::C)),
+    ("c_a_station_silent_after_dad", Kind::C, |site| new_addresses(site, Kind::C)),
     ("a_station_that_leaves_is_not_routed_any_more", Kind::Ours, |site| leave(site, Kind::Ours)),
     ("c_a_station_that_leaves", Kind::C, |site| leave(site, Kind::C)),
     ("a_mesh_neighbour_is_no_client", Kind::Ours, mesh_neighbour),
@@ -42,37 +47,117 @@ pub fn since(time: Duration, origin: Duration) -> f64 {
     (time.as_secs_f64() - origin.as_secs_f64()) * 1e3
 }
 
-fn attach(site: &mut Site, kind: Kind) -> Outcome {
-    let (mut first, mut all) = (Vec::new(), Vec::new());
-    for _ in 0..if long() { 10 } else { 2 } {
+fn turns() -> usize {
+    if long() { 10 } else { 2 }
+}
+
+/// When each address had its route, in milliseconds since `origin`.
+fn routes_since(site: &Site, before: Duration, node: usize, origin: Duration) -> Vec<Option<f64>> {
+    let came = site.routes(before, node, Duration::from_secs(5));
+    came.iter().map(|at| at.map(|at| since(at, origin))).collect()
+}
+
+fn within(times: &[Option<f64>], bound: f64) -> bool {
+    times.iter().all(|at| at.is_some_and(|at| at <= bound))
+}
+
+/// A station that was here before, left, and comes again: it says nothing but what its kernel always says.
+fn returns(site: &mut Site, kind: Kind) -> Outcome {
+    site.start(kind);
+    let end = site.air.station.attach();
+    must(site.introduce(end.node) || kind == Kind::C, "a station that talks is not served")?;
+    site.air.station.keep_back_reports(true);
+    let mut times = Vec::new();
+    for _ in 0..turns() {
+        site.air.station.leave();
+        std::thread::sleep(Duration::from_secs(3));
+        let before = sys::now();
+        let end = site.air.station.attach();
+        times.extend(routes_since(site, before, end.node, end.at));
+        println!("log returns {}: {times:.1?}", kind.name());
+    }
+    site.air.station.keep_back_reports(false);
+    site.air.station.leave();
+    measure(
+        &format!("Wi-Fi, a silent station returns, {}: routes after the end of the handshake", kind.name()),
+        milliseconds(&times),
+    );
+    must(within(&times, 150.0) || kind == Kind::C, "not every address was routed 150 ms after the handshake")
+}
+
+/// A station that nobody knows and that says nothing of its addresses but MLD reports. What can be found of it is
+/// its link-local address; the others only if somebody guesses them.
+fn unknown(site: &mut Site, kind: Kind) -> Outcome {
+    let (mut link_local, mut routed) = (Vec::new(), Vec::new());
+    let mac = site.air.station.mac;
+    for _ in 0..turns() {
         site.start(kind);
         let before = sys::now();
         let end = site.air.station.attach();
-        let came = site.routes(before, end.node, Duration::from_secs(5));
-        let times: Vec<Option<f64>> = came.iter().map(|at| at.map(|at| since(at, end.at))).collect();
-        println!("log attach {} at node {}: {times:?}", kind.name(), end.node);
-        first.push(times[0]);
-        all.extend(times);
+        let known = || site.daemon(end.node).manages(mac, mac.link_local().into());
+        let at = eventually(Duration::from_secs(5), known).then(|| since(sys::now(), end.at));
+        link_local.push(at);
+        routed.extend(routes_since(site, before, end.node, end.at));
+        println!("log unknown {}: {link_local:.1?} {routed:.1?}", kind.name());
         site.air.station.leave();
-        std::thread::sleep(Duration::from_millis(500));
     }
-    let name = kind.name();
     measure(
-        &format!("Wi-Fi, a silent station comes, {name}: route after the end of the handshake"),
-        format!("{}; of its first address {}", milliseconds(&all), milliseconds(&first)),
+        &format!(
+            "Wi-Fi, an unknown silent station comes, {}: known after the end of the handshake",
+            kind.name()
+        ),
+        format!("link-local {}; global and IPv4 {}", milliseconds(&link_local), milliseconds(&routed)),
     );
-    let good = all.iter().all(|at| at.is_some_and(|at| at <= 150.0));
-    must(good || kind == Kind::C, "not every address was known 150 ms after the station could answer")
+    must(within(&link_local, 150.0) || kind == Kind::C, "its link-local address was not known after 150 ms")
+}
+
+/// A station that nobody knows and that makes sure that its addresses are its own, as all do, and then says nothing.
+fn new_addresses(site: &mut Site, kind: Kind) -> Outcome {
+    let addresses = site.air.station.v6;
+    let mut times = Vec::new();
+    let dad = |on: &str| {
+        sys::sysctl(
+            STATION,
+            &[
+                ("net/ipv6/conf/wlan2/dad_transmits", on),
+                ("net/ipv6/conf/wlan2/accept_dad", on),
+                ("net/ipv6/conf/wlan2/router_solicitation_delay", "0"),
+            ],
+        )
+    };
+    for _ in 0..turns() {
+        site.start(kind);
+        for address in addresses {
+            ip(STATION, &format!("addr del {address}/64 dev wlan2"));
+        }
+        let end = site.air.station.attach();
+        std::thread::sleep(Duration::from_secs(1));
+        dad("1");
+        let asked = sys::now();
+        ip_batch(STATION, &addresses.map(|address| format!("addr add {address}/64 dev wlan2\n")).concat());
+        // It answers for them a second after it asked; the order above took a moment too.
+        let came: Vec<Option<Duration>> = site.routes(asked, end.node, Duration::from_secs(5));
+        times.extend(came.iter().take(2).map(|at| at.map(|at| since(at, asked) - 1000.0)));
+        println!("log new addresses {}: {times:.1?}", kind.name());
+        dad("0");
+        site.air.station.leave();
+    }
+    measure(
+        &format!("Wi-Fi, an unknown station silent after DAD, {}: routes after DAD", kind.name()),
+        milliseconds(&times),
+    );
+    must(
+        within(&times, 150.0) || kind == Kind::C,
+        "not every address was routed 150 ms after it could answer",
+    )
 }
 
 fn leave(site: &mut Site, kind: Kind) -> Outcome {
     site.start(kind);
     let mut after = Vec::new();
-    for _ in 0..if long() { 10 } else { 2 } {
+    for _ in 0..turns() {
         let end = site.air.station.attach();
-        site.speak();
-        let served = eventually(Duration::from_secs(5), || site.served_by(end.node));
-        println!("log leave {}: served {served}", kind.name());
+        must(site.introduce(end.node) || kind == Kind::C, "a station that talks is not served")?;
         std::thread::sleep(Duration::from_millis(500));
         let left = sys::now();
         site.air.station.leave();
