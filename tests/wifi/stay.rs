@@ -208,6 +208,8 @@ fn mesh_neighbour(site: &mut Site) -> Outcome {
     let mut ever = eventually(Duration::from_secs(2), || seen(site));
     // It is a mesh interface of the daemon too, as Gluon has it.
     site.daemon(0).ask("add_meshif wlan3");
+    let listed = site.daemon(0).ask("get_meshifs").is_some_and(|answer| answer.contains("wlan3"));
+    must(listed, "the daemon does not take the 802.11s interface for a mesh interface")?;
     ever |= eventually(Duration::from_secs(3), || seen(site));
     must(!ever, "an 802.11s neighbour became a client")?;
     measure("Wi-Fi, an 802.11s neighbour joins: it is a client", "never");
