@@ -201,7 +201,6 @@ impl Engine {
     pub(super) fn verify_now(&mut self, mac: Mac, address: IpAddr) {
         let entry = self.clients.get_mut(&mac).and_then(|client| client.addresses.get_mut(&address));
         let Some(entry) = entry.filter(|entry| entry.state.in_use() && entry.probes == 0) else { return };
-        entry.last_seen = entry.last_seen.min(self.now);
         entry.probes = 1;
         let wait = self.config.tunables.probe_schedule.first().copied().unwrap_or(Duration::from_secs(1));
         let Some(interface) = self.clients.get(&mac).map(|client| client.interface) else { return };
@@ -294,8 +293,7 @@ impl Engine {
         let Some(holder) = self.holders.get(&address).copied().filter(|holder| *holder != mac) else {
             return false;
         };
-        let in_use = self.clients.get(&holder).and_then(|client| client.addresses.get(&address));
-        if !in_use.is_some_and(|entry| entry.state.in_use()) {
+        if self.served_client(address).is_none() {
             self.remove_address(holder, address);
             return false;
         }

@@ -55,12 +55,8 @@ impl Engine {
             Novelty::Duplicate => return Err(Counter::DropDuplicate),
             Novelty::Full => return Err(Counter::DropFloodTableFull),
         }
-        let peer = self.peers.heard(
-            self.now,
-            sender,
-            self.peers_capabilities(sender),
-            self.config.tunables.max_peers,
-        );
+        // It was heard just now, so it is there.
+        let Some(peer) = self.peers.get_mut(sender) else { return Err(Counter::DropFloodRate) };
         let forward = match body {
             Body::Seek { address, tail } => {
                 if !peer.seeks.take(self.now, rate) {

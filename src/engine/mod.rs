@@ -339,6 +339,13 @@ impl Engine {
         HostRoute { address, interface, table: self.config.export_table }
     }
 
+    /// The client that has the address in use here.
+    fn served_client(&self, address: IpAddr) -> Option<&Client> {
+        let client = self.holders.get(&address).and_then(|mac| self.clients.get(mac))?;
+        let in_use = client.addresses.get(&address).is_some_and(|entry| entry.state.in_use());
+        in_use.then_some(client.as_ref())
+    }
+
     /// Whether the address may have a host route: that of one host, in a client prefix, not the node's own and not link-local.
     fn is_routable(&self, address: IpAddr) -> bool {
         is_host_address(address)

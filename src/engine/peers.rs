@@ -34,13 +34,7 @@ const ROUND_TRIP_AGE: Duration = Duration::from_secs(10);
 
 impl Peers {
     /// Takes in that `node` was heard.
-    pub(super) fn heard(
-        &mut self,
-        now: Timestamp,
-        node: Ipv6Addr,
-        capabilities: Capabilities,
-        limit: usize,
-    ) -> &mut Peer {
+    pub(super) fn heard(&mut self, now: Timestamp, node: Ipv6Addr, capabilities: Capabilities, limit: usize) {
         if !self.peers.contains_key(&node) && self.peers.len() >= limit.max(1) {
             let oldest = self.peers.iter().min_by_key(|(_, peer)| peer.last_heard).map(|(node, _)| *node);
             oldest.and_then(|oldest| self.peers.remove(&oldest));
@@ -54,7 +48,6 @@ impl Peers {
         });
         peer.capabilities = capabilities;
         peer.last_heard = now;
-        peer
     }
 
     /// Takes in how long `node` took to answer.
@@ -82,6 +75,11 @@ impl Peers {
     /// One of them.
     pub(super) fn get(&self, node: Ipv6Addr) -> Option<&Peer> {
         self.peers.get(&node)
+    }
+
+    /// One of them, to take of its allowance.
+    pub(super) fn get_mut(&mut self, node: Ipv6Addr) -> Option<&mut Peer> {
+        self.peers.get_mut(&node)
     }
 
     /// All of them.

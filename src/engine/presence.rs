@@ -144,9 +144,7 @@ impl Engine {
 
     /// The client on this interface that has the address in use.
     fn holder_in_use(&self, interface: IfIndex, address: IpAddr) -> Option<Mac> {
-        let client = self.holders.get(&address).and_then(|mac| self.clients.get(mac))?;
-        let in_use = client.addresses.get(&address).is_some_and(|entry| entry.state.in_use());
-        (client.interface == interface && in_use).then_some(client.mac)
+        self.served_client(address).filter(|client| client.interface == interface).map(|client| client.mac)
     }
 
     pub(super) fn install_neighbour(&mut self, client: Mac, address: IpAddr) {

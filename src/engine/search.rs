@@ -149,8 +149,7 @@ impl Engine {
 
     fn begin_search(&mut self, address: IpAddr) {
         let now = self.now;
-        let here = self.holders.get(&address).and_then(|mac| self.clients.get(mac));
-        let in_use = here.and_then(|c| c.addresses.get(&address)).is_some_and(|entry| entry.state.in_use());
+        let in_use = self.served_client(address).is_some();
         let former = self.former_holders.get(&address).and_then(|mac| self.former.get(mac));
         let handed_over = former.is_some_and(|former| former.handed_to.is_some());
         let (next_probe, next_seek) = if in_use {
@@ -297,9 +296,7 @@ impl Engine {
 
     /// The kernel has no route to an address that we serve: somebody removed it. Repaired at most once a second.
     fn contradicted(&mut self, address: IpAddr) {
-        let served = self.holders.get(&address).and_then(|mac| self.clients.get(mac));
-        let in_use = served.and_then(|c| c.addresses.get(&address)).is_some_and(|entry| entry.state.in_use());
-        if !in_use || !self.searches.searches.contains_key(&address) {
+        if self.served_client(address).is_none() || !self.searches.searches.contains_key(&address) {
             return;
         }
         let now = self.now;
@@ -329,19 +326,16 @@ impl Engine {
         if !self.is_routable(address) {
             return true; // another node may serve more prefixes than we do
         }
-        let holder = self.holders.get(&address).copied();
-        let client = holder.and_then(|mac| self.clients.get(&mac));
-        let in_use = client.and_then(|c| c.addresses.get(&address)).is_some_and(|entry| entry.state.in_use());
-        match holder {
-            Some(mac) if in_use => {
+        match self.served_client(address).map(|client| client.mac) {
+            Some(mac) => {
                 self.answer_seeker(seeker, mac, address);
                 false
             }
-            _ if !self.searches.probe_bucket.take(self.now, self.config.tunables.flood_rate) => {
+            None if !self.searches.probe_bucket.take(self.now, self.config.tunables.flood_rate) => {
                 self.counters.add(Counter::DropFloodRate);
                 false
             }
-            _ => {
+            None => {
                 self.remember_seeker(seeker, address);
                 self.probe_locally(address, false);
                 self.probe_locally_everybody(address);
