@@ -177,15 +177,7 @@ impl Bench {
         self.nonce += 1;
         let ttl = if destination.is_multicast() { 255 } else { 1 };
         let packet = Packet { ttl, capabilities, nonce: self.nonce, sender, body };
-        let datagram = intercom::emit(&packet);
-        let source = sender;
-        self.input(Input::IntercomReceived(IntercomReceived {
-            interface: MESH,
-            source,
-            destination,
-            packet: intercom::parse(&datagram),
-            datagram,
-        }));
+        self.input(datagram_received(MESH, sender, destination, &packet));
     }
 
     pub fn count(&self, counter: Counter) -> u64 {
@@ -211,6 +203,18 @@ impl Bench {
         let used: Vec<IpAddr> = self.engine.client(client).unwrap().routed().collect();
         used.into_iter().for_each(|address| self.hears(client, address));
     }
+}
+
+/// A packet as it comes in: emitted, and parsed at the border.
+pub(super) fn datagram_received(
+    interface: IfIndex,
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    packet: &Packet,
+) -> Input {
+    let datagram = intercom::emit(packet);
+    let packet = intercom::parse(&datagram);
+    Input::IntercomReceived(IntercomReceived { interface, source, destination, packet, datagram })
 }
 
 pub(super) fn claim(client: Mac, tail: Tail) -> Body {

@@ -251,17 +251,7 @@ fn intercom_packets_are_believed_only_from_nodes_on_mesh_interfaces() {
         sender: node(2),
         body: claim(mac(1), Tail::default()),
     };
-    let received = |interface, source, packet: Packet| {
-        let datagram = intercom::emit(&packet);
-        let packet = intercom::parse(&datagram);
-        Input::IntercomReceived(IntercomReceived {
-            interface,
-            source,
-            destination: node(1),
-            packet,
-            datagram,
-        })
-    };
+    let received = |interface, source, packet: Packet| datagram_received(interface, source, node(1), &packet);
     bench.input(received(BRIDGE, node(2), packet.clone()));
     bench.input(received(MESH, intercom::GROUP, packet.clone()));
     bench.input(received(MESH, node(2), Packet { sender: intercom::GROUP, ..packet.clone() }));
@@ -288,17 +278,8 @@ fn a_c_nodes_constant_nonce_hides_nothing() {
             sender: node(2),
             body: claim(mac(n), Tail::default()),
         };
-        let datagram = intercom::emit(&packet);
         let destination = bench.engine.config().node_client_prefix.node_client_address(mac(n));
-        let packet = intercom::parse(&datagram);
-        let source = node(2);
-        bench.input(Input::IntercomReceived(IntercomReceived {
-            interface: MESH,
-            source,
-            destination,
-            packet,
-            datagram,
-        }));
+        bench.input(datagram_received(MESH, node(2), destination, &packet));
     }
     assert_eq!(bench.engine.clients().count(), 0);
 }

@@ -212,16 +212,7 @@ fn a_flood_is_handled_and_forwarded_once_whatever_its_ttl() {
             sender: node(2),
             body: body.clone(),
         };
-        let datagram = intercom::emit(&packet);
-        let packet = intercom::parse(&datagram);
-        let (source, destination) = ("fe80::1".parse().unwrap(), intercom::GROUP);
-        bench.input(Input::IntercomReceived(IntercomReceived {
-            interface: MESH,
-            source,
-            destination,
-            packet,
-            datagram,
-        }));
+        bench.input(datagram_received(MESH, "fe80::1".parse().unwrap(), intercom::GROUP, &packet));
     }
     assert_eq!(bench.sent().len(), 1);
     assert_eq!(bench.count(Counter::DropDuplicate), 2);
