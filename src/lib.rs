@@ -7,11 +7,11 @@
 //! ```text
 //!            facts                                   meaning                    bytes
 //!  kernel ----------+                      +------------------------+
-//!  control ---------+--> daemon (loop) --> | engine: decides, no I/O | --> wire --> net, time
+//!  control, ubus ---+--> daemon (loop) --> | engine: decides, no I/O | --> wire --> net, time
 //!  signals, clock --+         ^            +-----------+------------+
 //!                             +-- ordered actions, news -+
 //! ```
-//! Dependencies point one way: `main -> daemon -> { kernel, control } -> engine -> wire -> { net, time }`. The engine and the wire format
+//! Dependencies point one way: `main -> daemon -> { kernel, control, openwrt } -> engine -> wire -> { net, time }`. The engine and the wire format
 //! build without any operating system (`cargo check --lib --no-default-features`); everything else is behind the feature `linux`.
 //!
 //! | module | room |
@@ -20,6 +20,7 @@
 //! | [`wire`] | bytes to meaning and back, total and panic-free: intercom packets (their specification is there), neighbour discovery, IP |
 //! | `kernel` | one driver for each kernel interface, no policy: netlink, packet sockets, intercom socket, TUN |
 //! | `control` | the control socket of the C daemon |
+//! | `openwrt` | the ubus object, UCI, netifd and hostapd |
 //! | `daemon` | options, log, and the loop: wait, read the clock once, feed the engine, carry out what it orders |
 //! | [`net`], [`mod@time`] | the words that all share: MAC, prefix, interface; a clock reading as an integer |
 //!
@@ -45,3 +46,5 @@ pub mod control;
 pub mod daemon;
 #[cfg(feature = "linux")]
 pub mod kernel;
+#[cfg(feature = "linux")]
+pub mod openwrt;
