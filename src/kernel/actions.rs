@@ -1,7 +1,7 @@
 //! Carrying out actions.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::error::{Context, KernelError, is_errno};
 use super::route::{PROTOCOL, PROTOCOL_PREFIX, Route, TABLE_MAIN};
@@ -114,6 +114,8 @@ impl Kernel {
     fn query(&self, interface: IfIndex, client: Mac) -> io::Result<()> {
         let (from, source) = self.speaker(interface)?;
         self.packets.send(interface, &frame::mld_query(from, source, client))?;
+        let v4_source = self.interfaces.sender_for(interface, Ipv4Addr::UNSPECIFIED);
+        self.packets.send(interface, &frame::igmp_query(from, v4_source, client))?;
         // A host answers from an address of the same scope: only a question from beyond the link makes it tell such an address.
         for source in [source].into_iter().chain(self.interfaces.beyond_link(interface)) {
             let node = self.settings.node_address;

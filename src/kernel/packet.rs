@@ -128,21 +128,26 @@ const NEIGHBOUR_SOLICITATION: u32 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u32 = 136;
 const MLDV2_REPORT: u32 = 143;
 
+/// IPv4's protocol number of IGMP, in which a client names its IPv4 address.
+const IGMP: u32 = 2;
+
 /// And what other nodes ask of clients: echo requests with the identifier that this daemon gives them.
 const ECHO_REQUEST: u32 = 128;
 const ECHO_IDENTIFIER: u32 = crate::wire::intercom::PORT as u32;
 
-/// The kernel's filter: ARP, and ICMPv6 of the types above directly behind the IPv6 header or behind a hop-by-hop header
+/// The kernel's filter: ARP, IGMP, and ICMPv6 of the types above directly behind the IPv6 header or behind a hop-by-hop header
 /// (where MLD is); not what we send, nothing with a VLAN tag. A load beyond the frame's end drops it.
-fn filter() -> [sock_filter; 30] {
+fn filter() -> [sock_filter; 33] {
     const ETHERTYPE: u32 = 12;
     const NEXT_HEADER: u32 = 14 + 6;
     const BEHIND_IPV6: u32 = 14 + 40;
+    const PROTOCOL: u32 = 14 + 9;
     // Jumps name the instruction they lead to.
     const DIRECT: u8 = 17;
     const MLD: u8 = 25;
-    const DROP: u8 = 28;
-    const ACCEPT: u8 = 29;
+    const IPV4: u8 = 28;
+    const DROP: u8 = 31;
+    const ACCEPT: u8 = 32;
     let word = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     let half = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
     let byte = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
@@ -161,7 +166,7 @@ fn filter() -> [sock_filter; 30] {
         equal(3, 0, 4, DROP),
         operation(half, ETHERTYPE),
         equal(5, libc::ETH_P_ARP as u32, ACCEPT, 6),
-        equal(6, libc::ETH_P_IPV6 as u32, 7, DROP),
+        equal(6, libc::ETH_P_IPV6 as u32, 7, IPV4),
         operation(byte, NEXT_HEADER),
         equal(8, ICMPV6, DIRECT, 9),
         equal(9, HOP_BY_HOP, 10, DROP),
@@ -184,6 +189,9 @@ fn filter() -> [sock_filter; 30] {
         equal(25, MLDV2_REPORT, ACCEPT, 26),
         equal(26, MLD_REPORT, ACCEPT, 27),
         equal(27, MLD_DONE, ACCEPT, DROP),
+        equal(28, libc::ETH_P_IP as u32, 29, DROP),
+        operation(byte, PROTOCOL),
+        equal(30, IGMP, ACCEPT, DROP),
         operation(libc::BPF_RET | libc::BPF_K, 0),
         operation(libc::BPF_RET | libc::BPF_K, MOST_BYTES),
     ]
@@ -279,6 +287,16 @@ mod tests {
             let mut other = ipv6(58, &[kind, 0, 0, 0]);
             other[12..14].copy_from_slice(&[0x08, 0x00]);
             assert!(!accepts(&other, &RECEIVED));
+        }
+    }
+
+    #[test]
+    fn the_filter_accepts_igmp_and_nothing_else_of_ipv4() {
+        for protocol in 0..=255_u8 {
+            let mut frame = vec![0; 14 + 32];
+            frame[12..14].copy_from_slice(&[0x08, 0x00]);
+            frame[14 + 9] = protocol;
+            assert_eq!(accepts(&frame, &RECEIVED), protocol == 2, "{protocol}");
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod arp;
 mod build;
+mod igmp;
 mod mld;
 mod ndp;
 #[cfg(test)]
@@ -22,16 +23,16 @@ use super::codec::Short;
 use super::ipv6::upper_layer;
 use crate::net::{Mac, is_host_address};
 
-pub use build::{arp_request, echo_request, mld_query, neighbour_solicitation};
+pub use build::{arp_request, echo_request, igmp_query, mld_query, neighbour_solicitation};
 
-/// The Ethernet types of the frames that [`parse`] may be interested in: IPv6 and ARP. For the kernel's packet filter.
-pub const ETHERTYPES: [u16; 2] = [EtherTypes::Ipv6.0, EtherTypes::Arp.0];
+/// The Ethernet types of the frames that [`parse`] may be interested in: IPv6, ARP and IPv4. For the kernel's packet filter.
+pub const ETHERTYPES: [u16; 3] = [EtherTypes::Ipv6.0, EtherTypes::Arp.0, EtherTypes::Ipv4.0];
 
 /// What a frame says about its sender.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FrameContent {
     /// The sender uses this address: it is the source of a neighbour or router solicitation, of an MLD report or an echo
-    /// reply, the target of an advertisement, or the sender address of an ARP packet.
+    /// reply, the target of an advertisement, the sender address of an ARP packet, or the source of an IGMP report.
     Uses(IpAddr),
     /// The sender is about to use this address: duplicate address detection (RFC 4862 section 5.4) or an
     /// ARP probe (RFC 5227 section 2.1.1).
@@ -57,7 +58,7 @@ pub enum FrameError {
     /// Shorter than its headers say.
     #[error("truncated")]
     Truncated,
-    /// Not neighbour discovery, MLD, echo reply or ARP.
+    /// Not neighbour discovery, MLD, echo reply, ARP or IGMP.
     #[error("of no interest")]
     NotOfInterest,
     /// Breaks a rule of its RFC that makes it invalid (hop limit, code, option of length 0, checksum, addresses).
@@ -86,6 +87,7 @@ pub fn parse(frame: &[u8]) -> Result<Frame, FrameError> {
     let mut contents = match ethernet.get_ethertype() {
         EtherTypes::Arp => arp::parse(source, ethernet.payload())?,
         EtherTypes::Ipv6 => parse_ipv6(ethernet.payload())?,
+        EtherTypes::Ipv4 => igmp::parse(ethernet.payload())?,
         _ => return Err(FrameError::NotOfInterest),
     };
     if !source.is_unicast() {

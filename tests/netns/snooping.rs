@@ -256,8 +256,12 @@ fn unknown_station() -> Outcome {
     let daemon = Daemon::start(&lab, 0, Kind::Ours);
     let count: u8 = if long() { 20 } else { 5 };
     let clients: Vec<Client> = (1..=count).map(|number| Client::new(&mut lab, number)).collect();
+    for client in &clients {
+        // mDNS, as every phone.
+        ip(&client.namespace, "addr add 224.0.0.251/32 dev eth0 autojoin");
+    }
     silenced();
-    let (mut latencies, mut link_locals) = (Vec::new(), 0);
+    let (mut latencies, mut latencies_v4, mut link_locals) = (Vec::new(), Vec::new(), 0);
     for client in &clients {
         client.roam(Some(0));
         let updated = sys::now();
@@ -265,6 +269,9 @@ fn unknown_station() -> Outcome {
         let known = || lab.watch.has(0, What::Route(SERVED), client.v6);
         must(eventually(Duration::from_secs(3), known), "the client's address is never known")?;
         latencies.push(sys::now() - updated);
+        let known_v4 = || lab.watch.has(0, What::Route(SERVED), client.v4);
+        must(eventually(Duration::from_secs(3), known_v4), "the client's IPv4 address is never known")?;
+        latencies_v4.push(sys::now() - updated);
         std::thread::sleep(Duration::from_millis(100));
         link_locals += usize::from(daemon.manages(client.mac, client.mac.link_local().into()));
     }
@@ -272,7 +279,9 @@ fn unknown_station() -> Outcome {
         "unknown silent client, update frame only, snooping, querier: its address is routed",
         format!("{}; link-local addresses known: {link_locals} of {count}", spread(&latencies)),
     );
+    measure("the same, its IPv4 address (it listens to mDNS)", spread(&latencies_v4));
     must(link_locals == usize::from(count), "not all link-local addresses are known")?;
+    bound(percentile(&latencies_v4, 100) <= Duration::from_millis(150), "IPv4 later than after 150 ms")?;
     bound(percentile(&latencies, 100) <= Duration::from_millis(150), "later than after 150 ms")
 }
 

@@ -11,10 +11,11 @@ use pnet_packet::ethernet::{EtherType, EtherTypes, EthernetPacket, MutableEthern
 use pnet_packet::icmpv6::ndp::NdpOptionTypes;
 use pnet_packet::icmpv6::{Icmpv6Type, Icmpv6Types};
 use pnet_packet::ip::{IpNextHeaderProtocol, IpNextHeaderProtocols};
+use pnet_packet::ipv4::MutableIpv4Packet;
 use pnet_packet::ipv6::{Ipv6Packet, MutableIpv6Packet};
 use pnet_packet::util;
 
-use super::{arp, mld, ndp};
+use super::{arp, igmp, mld, ndp};
 use crate::net::Mac;
 use crate::wire::codec::Writer;
 
@@ -92,6 +93,45 @@ pub fn mld_query(from: Mac, source: Ipv6Addr, client: Mac) -> Vec<u8> {
     payload.extend(checksummed(message, source, ALL_NODES));
     let packet = ipv6(source, ALL_NODES, mld::HOP_LIMIT, IpNextHeaderProtocols::Hopopt, &payload);
     ethernet(from, client, EtherTypes::Ipv6, &packet)
+}
+
+/// 224.0.0.1, which every host listens to.
+const ALL_SYSTEMS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
+/// The router alert of IGMP (RFC 2113).
+const ROUTER_ALERT_V4: [u8; 4] = [0x94, 4, 0, 0];
+/// Internetwork control, as RFC 3376 section 4 wants it.
+const CONTROL: u8 = 0xc0;
+/// Maximum response time, in tenths of a second: the least there is.
+const RESPONSE_TENTHS: u8 = 1;
+
+/// An IGMPv3 general query framed to `client`: a host that listens to any group answers from its IPv4 address.
+///
+/// `source` may be unspecified, as a snooping bridge asks (RFC 4541 section 2.1.1). Hosts that speak IGMPv2 read it as one of theirs.
+pub fn igmp_query(from: Mac, source: Ipv4Addr, client: Mac) -> Vec<u8> {
+    // Type, response time, checksum, no group: a general query. Robustness and interval as for MLD, no sources.
+    let mut message =
+        vec![igmp::QUERY, RESPONSE_TENTHS, 0, 0, 0, 0, 0, 0, ROBUSTNESS, QUERY_INTERVAL_S, 0, 0];
+    let sum = util::checksum(&message, 1);
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let header_length = MutableIpv4Packet::minimum_packet_size() + ROUTER_ALERT_V4.len();
+    let mut bytes = vec![0; header_length + message.len()];
+    let total = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    if let Some(mut packet) = MutableIpv4Packet::new(&mut bytes) {
+        packet.set_version(4);
+        // In units of four bytes.
+        packet.set_header_length((header_length / 4) as u8);
+        packet.set_dscp(CONTROL >> 2);
+        packet.set_total_length(total);
+        packet.set_ttl(igmp::TIME_TO_LIVE);
+        packet.set_next_level_protocol(IpNextHeaderProtocols::Igmp);
+        packet.set_source(source);
+        packet.set_destination(ALL_SYSTEMS);
+    }
+    bytes[header_length - ROUTER_ALERT_V4.len()..header_length].copy_from_slice(&ROUTER_ALERT_V4);
+    let sum = util::checksum(&bytes[..header_length], 5);
+    bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+    bytes[header_length..].copy_from_slice(&message);
+    ethernet(from, client, EtherTypes::Ipv4, &bytes)
 }
 
 /// What the data of an echo request begins with that tells which node asks; its address follows.

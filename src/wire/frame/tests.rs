@@ -355,6 +355,68 @@ fn a_query_is_built_to_the_byte() {
     assert_eq!(query[54..], expected);
 }
 
+#[test]
+fn an_igmp_query_is_built_to_the_byte() {
+    let query = igmp_query(NODE, Ipv4Addr::new(10, 9, 0, 1), CLIENT);
+    // Router alert, one tenth of a second, no group; the checksums are summed by hand.
+    let expected = [
+        0x46, 0xc0, 0, 36, 0, 0, 0, 0, 1, 2, 0x3a, 0x09, 10, 9, 0, 1, 224, 0, 0, 1, 0x94, 4, 0, 0, 0x11, 1,
+        0xec, 0x81, 0, 0, 0, 0, 2, 125, 0, 0,
+    ];
+    assert_eq!((&query[..6], &query[6..12], &query[12..14]), (&CLIENT.0[..], &NODE.0[..], &[8, 0][..]));
+    assert_eq!(query[14..], expected);
+}
+
+/// A report of version 2 for 224.0.0.251 from `source`, as a client sends it.
+fn igmp_report(source: [u8; 4]) -> Vec<u8> {
+    let mut frame = igmp_query(CLIENT, source.into(), NODE);
+    frame[38..46].copy_from_slice(&[0x16, 0, 0, 0, 224, 0, 0, 251]);
+    frame[16..18].copy_from_slice(&32_u16.to_be_bytes());
+    frame.truncate(46);
+    sealed(frame)
+}
+
+/// With its two checksums made anew.
+fn sealed(mut frame: Vec<u8>) -> Vec<u8> {
+    use pnet_packet::util::checksum;
+    let header = checksum(&frame[14..38], 5).to_be_bytes();
+    frame[24..26].copy_from_slice(&header);
+    let message = checksum(&frame[38..], 1).to_be_bytes();
+    frame[40..42].copy_from_slice(&message);
+    frame
+}
+
+#[test]
+fn an_igmp_report_tells_its_source() {
+    let report = igmp_report([10, 9, 0, 2]);
+    assert_eq!(parse(&report), from_client(vec![uses("10.9.0.2")]));
+    let padded = [&report[..], &[0; 14]].concat();
+    assert_eq!(parse(&padded), from_client(vec![uses("10.9.0.2")]), "padding of the frame");
+    assert_eq!(parse(&igmp_report([0; 4])), Err(FrameError::NotOfInterest), "nobody yet");
+    for length in 14..report.len() {
+        assert_eq!(parse(&report[..length]), Err(FrameError::Truncated), "{length}");
+    }
+}
+
+#[test]
+fn an_igmp_report_from_afar_or_damaged_is_invalid_and_a_query_says_nothing() {
+    let report = igmp_report([10, 9, 0, 2]);
+    for (at, value) in [(22, 2), (20, 0x20), (14, 0x44), (14, 0x56)] {
+        let mut broken = report.clone();
+        broken[at] = value;
+        assert_eq!(parse(&sealed(broken)), Err(FrameError::Invalid), "byte {at}");
+    }
+    for at in [24, 26, 40, 45] {
+        let mut broken = report.clone();
+        broken[at] ^= 1;
+        assert_eq!(parse(&broken), Err(FrameError::Invalid), "byte {at}");
+    }
+    assert_eq!(parse(&igmp_query(CLIENT, [10, 9, 0, 2].into(), NODE)), Err(FrameError::NotOfInterest));
+    let mut udp = report;
+    udp[23] = 17;
+    assert_eq!(parse(&sealed(udp)), Err(FrameError::NotOfInterest));
+}
+
 fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     let address = || any::<u128>().prop_map(Ipv6Addr::from_bits);
     let mac = || any::<[u8; 6]>().prop_map(Mac);
