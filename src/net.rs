@@ -149,6 +149,14 @@ impl Prefix {
         Ipv6Addr::from(octets)
     }
 
+    /// The address with this interface identifier, where the prefix is one of IPv6 with 64 bits.
+    pub fn with_identifier(&self, identifier: [u8; 8]) -> Option<Ipv6Addr> {
+        let IpAddr::V6(prefix) = self.address else { return None };
+        let mut octets = prefix.octets();
+        octets[8..].copy_from_slice(&identifier);
+        (self.length == 64).then_some(Ipv6Addr::from(octets))
+    }
+
     /// The client whose node-client address in this prefix is `address`, if it is one.
     pub fn client_of(&self, address: Ipv6Addr) -> Option<Mac> {
         let o = address.octets();
@@ -295,6 +303,13 @@ mod tests {
         assert!(!v4.contains("::ffff:10.0.0.1".parse().unwrap()));
         let all: Prefix = "::/0".parse().unwrap();
         assert!(all.contains("2001:db8::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_interface_identifier_belongs_into_64_bits() {
+        let of = |text: &str| text.parse::<Prefix>().unwrap().with_identifier([0, 0, 0, 0, 0, 0, 0, 5]);
+        assert_eq!(of("2001:db8::/64"), Some("2001:db8::5".parse().unwrap()));
+        assert_eq!((of("2001:db8::/56"), of("10.0.0.0/8")), (None, None));
     }
 
     #[test]

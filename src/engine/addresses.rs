@@ -24,6 +24,9 @@ use crate::time::Timestamp;
 /// Link-local addresses kept for one client. Hosts have one; privacy extensions make a second for a while.
 const MAX_LINK_LOCALS: usize = 4;
 
+/// Addresses that one report makes us ask for although nobody has told them: one for each of a few prefixes and identifiers.
+const MAX_GUESSES: usize = 8;
+
 /// What showed itself this short a time ago is not doubted.
 const RECENT: Duration = Duration::from_secs(2);
 
@@ -116,18 +119,31 @@ impl Engine {
         }
     }
 
-    /// The client named the low 24 bits of addresses: those that we know of and that are not in use are verified. (What it did not name it
+    /// The client named the low 24 bits of addresses: those that we know of and that are not in use are verified, and it is asked for
+    /// those that it would have made of an interface identifier it uses, or of its MAC (RFC 4291 appendix A). (What it did not name it
     /// may still have: a report may tell only what changed.)
     pub(super) fn suffixes_heard(&mut self, mac: Mac, suffixes: &[[u8; 3]]) {
         let Some(client) = self.clients.get(&mac) else { return };
-        let named = |address: &IpAddr| match address {
-            IpAddr::V6(address) => suffixes.contains(&suffix_of(*address)),
-            IpAddr::V4(_) => false,
-        };
         let interface = client.interface;
-        let dormant =
-            client.addresses.iter().filter(|(address, entry)| !entry.state.in_use() && named(address));
-        let ask: Vec<IpAddr> = dormant.map(|(address, _)| *address).collect();
+        let named = |identifier: &[u8; 8]| suffixes.iter().any(|suffix| identifier.ends_with(suffix));
+        let mut identifiers = vec![mac.eui64()];
+        let mut ask = Vec::new();
+        for (address, entry) in client.addresses.iter() {
+            let IpAddr::V6(v6) = address else { continue };
+            let identifier = identifier_of(*v6);
+            if !identifiers.contains(&identifier) {
+                identifiers.push(identifier);
+            }
+            if !entry.state.in_use() && named(&identifier) {
+                ask.push(*address);
+            }
+        }
+        identifiers.retain(named);
+        let prefixes = &self.config.prefixes;
+        let guesses =
+            prefixes.iter().flat_map(|prefix| identifiers.iter().filter_map(|i| prefix.with_identifier(*i)));
+        let unknown = guesses.map(IpAddr::V6).filter(|address| !client.addresses.contains_key(address));
+        ask.extend(unknown.take(MAX_GUESSES));
         for address in ask {
             self.act(Action::Probe { interface, address, client: Some(mac) });
         }
@@ -346,7 +362,9 @@ fn adoption_schedule(age: Duration) -> [Duration; 5] {
     [age / 30, age / 15, age / 8, age / 4, age / 2]
 }
 
-fn suffix_of(address: std::net::Ipv6Addr) -> [u8; 3] {
-    let octets = address.octets();
-    [octets[13], octets[14], octets[15]]
+/// The low half.
+fn identifier_of(address: std::net::Ipv6Addr) -> [u8; 8] {
+    let mut identifier = [0; 8];
+    identifier.copy_from_slice(&address.octets()[8..]);
+    identifier
 }

@@ -108,7 +108,7 @@ impl V4Prefix {
 pub struct Sources {
     /// The kernel's neighbour table and bridges' forwarding databases (`--no-netlink` switches off).
     pub netlink: bool,
-    /// Neighbour discovery and ARP heard on client ports (`--no-ndp`).
+    /// Neighbour discovery, ARP, MLD and IGMP heard on client ports (`--no-ndp`).
     pub ndp: bool,
     /// Stations of access points (`--no-nl80211`).
     pub nl80211: bool,

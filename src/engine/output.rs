@@ -63,7 +63,7 @@ pub enum Action {
         /// or the Ethernet broadcast address.
         client: Option<Mac>,
     },
-    /// Ask a client for all it has: a unicast-framed MLD general query and echo requests to ff02::1, from a link-local address and from
+    /// Ask a client for all it has: unicast-framed general queries of MLD and IGMP, and echo requests to ff02::1, from a link-local address and from
     /// what addresses the interface has beyond it, which tell which node asks.
     QueryClient {
         /// The client interface.

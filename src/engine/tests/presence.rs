@@ -87,6 +87,21 @@ fn what_only_a_dump_says_is_asked_after_not_believed() {
 }
 
 #[test]
+fn a_report_makes_us_ask_for_the_addresses_that_it_names() {
+    let mut bench = Bench::with(|config| config.prefixes.push("fd00:c::/64".parse().unwrap()));
+    bench.hears(mac(1), ip("fe80::5eff:fe10:1"));
+    bench.hears(mac(1), ip("fe80::7"));
+    bench.drain();
+    bench.hears_on(PORT, mac(1), FrameContent::ListensTo(vec![[0x10, 0, 1]]));
+    let of_its_mac = [probe(mac(1), ip("2001:db8::5eff:fe10:1")), probe(mac(1), ip("fd00:c::5eff:fe10:1"))];
+    assert_eq!(bench.actions(), of_its_mac, "an identifier in use, in each prefix");
+    bench.hears(mac(1), ip("fd00:c::5eff:fe10:1"));
+    bench.drain();
+    bench.hears_on(PORT, mac(1), FrameContent::ListensTo(vec![[0x10, 0, 1], [0, 0, 9]]));
+    assert_eq!(bench.actions(), of_its_mac[..1], "what is known and what nobody can guess is not asked for");
+}
+
+#[test]
 fn a_client_that_moves_to_another_port_stays_and_loses_nothing() {
     let mut bench = Bench::new();
     bench.serve(mac(1), &[v6(1)]);
