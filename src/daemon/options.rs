@@ -187,6 +187,7 @@ struct Draft {
     without_netlink: bool,
     without_ndp: bool,
     without_nl80211: bool,
+    without_hostapd: bool,
     seek_delay: Option<Duration>,
     metric: Option<u32>,
 }
@@ -226,6 +227,7 @@ impl Draft {
                 "no-netlink" => self.without_netlink = true,
                 "no-ndp" => self.without_ndp = true,
                 "no-nl80211" => self.without_nl80211 = true,
+                "no-hostapd" => self.without_hostapd = true,
                 "log-addresses" => self.log_addresses = true,
                 "seek-delay" => {
                     let expected = "a delay from 0 to 10000 milliseconds";
@@ -274,6 +276,7 @@ impl Draft {
         config.sources.netlink = !self.without_netlink;
         config.sources.ndp = !self.without_ndp;
         config.sources.nl80211 = !self.without_nl80211;
+        config.sources.hostapd = !self.without_hostapd;
         config.tunables.seek_delay = self.seek_delay.unwrap_or(config.tunables.seek_delay);
         let tun = match self.tun {
             Some(tun) => tun,
@@ -371,6 +374,7 @@ Usage: l3roamd -a <address> -p <prefix> [option]...
   -V, --version        the version
   --log-addresses      show MACs and addresses of clients in logs
   --metric <number>    metric of host routes (default 16)
+  --no-hostapd         do not learn clients from what hostapd says on ubus
   --no-ndp             do not learn clients from neighbour discovery and ARP
   --no-netlink         do not learn clients from neighbour tables and forwarding databases
   --no-nl80211         do not learn clients from access points

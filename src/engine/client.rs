@@ -34,8 +34,10 @@ pub enum Evidence {
     ForwardingDatabase,
     /// The kernel's neighbour table.
     NeighbourTable,
-    /// An access point's station.
+    /// An access point's station, as the kernel says.
     Station,
+    /// The same, as hostapd says.
+    Hostapd,
     /// A command.
     Operator,
     /// Routes left by an earlier run.
@@ -50,6 +52,7 @@ impl Evidence {
             Self::ForwardingDatabase => "fdb",
             Self::NeighbourTable => "neighbour",
             Self::Station => "station",
+            Self::Hostapd => "hostapd",
             Self::Operator => "operator",
             Self::Adopted => "adopted",
         }
@@ -93,8 +96,10 @@ pub struct Client {
     pub(super) since: Timestamp,
     pub(super) last_seen: Timestamp,
     pub(super) evidence: Evidence,
-    /// The access-point interface that says it is associated.
+    /// The access-point interface that it is associated with.
     pub(super) association: Option<IfIndex>,
+    /// Only hostapd says so: where the kernel knows of the association too, the kernel tells its end.
+    pub(super) association_reported: bool,
     pub(super) addresses: SmallMap<IpAddr, Address>,
     pub(super) stay: Stay,
     /// Whether its node-client address is on `lo`.
@@ -115,6 +120,7 @@ impl Client {
             last_seen: now,
             evidence,
             association: None,
+            association_reported: false,
             addresses: SmallMap::default(),
             stay: Stay::Settled,
             holds_node_client_address: false,

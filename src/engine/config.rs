@@ -112,11 +112,13 @@ pub struct Sources {
     pub ndp: bool,
     /// Stations of access points (`--no-nl80211`).
     pub nl80211: bool,
+    /// What hostapd says of stations on ubus (`--no-hostapd`).
+    pub hostapd: bool,
 }
 
 impl Default for Sources {
     fn default() -> Self {
-        Self { netlink: true, ndp: true, nl80211: true }
+        Self { netlink: true, ndp: true, nl80211: true, hostapd: true }
     }
 }
 

@@ -63,19 +63,28 @@ pub enum Input {
     AdoptionCompleted,
     /// A frame of a neighbour-discovery protocol was heard.
     FrameHeard(FrameHeard),
-    /// A station associated with an access point (nl80211, hostapd).
+    /// A station associated with an access point (nl80211).
     StationAssociated {
         /// The access-point interface.
         interface: IfIndex,
         /// The station.
         client: Mac,
     },
-    /// A station left an access point (nl80211, hostapd).
+    /// A station left an access point (nl80211).
     StationLeft {
         /// The access-point interface.
         interface: IfIndex,
         /// The station.
         client: Mac,
+    },
+    /// hostapd said something of a station. It knows more than the kernel, but what it says may have been on its way for long.
+    StationReported {
+        /// The access-point interface.
+        interface: IfIndex,
+        /// The station.
+        client: Mac,
+        /// What was said.
+        report: StationReport,
     },
     /// An intercom datagram came.
     IntercomReceived(IntercomReceived),
@@ -88,6 +97,17 @@ pub enum Input {
         /// Whether trying again later may help (interface not there yet) or not (somebody else's route stands there).
         reason: FailureReason,
     },
+}
+
+/// What hostapd says of a station.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StationReport {
+    /// It asks to come in (`auth`, `assoc`), and may still be refused.
+    Expected,
+    /// It is in (`sta-authorized`).
+    Authorized,
+    /// It was sent away, or took its leave (`deauth` and kin).
+    Left,
 }
 
 /// Why an action failed, as far as the engine cares.

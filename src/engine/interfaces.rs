@@ -244,12 +244,17 @@ impl Interfaces {
         self.links.get(&index).map(|link| &link.name)
     }
 
+    /// The link of this name.
+    pub(super) fn named(&self, name: &InterfaceName) -> Option<IfIndex> {
+        self.links.values().find(|link| link.name == *name).map(|link| link.index)
+    }
+
     /// Every configured interface and how it stands.
     pub(super) fn status(&self) -> impl Iterator<Item = InterfaceStatus> + '_ {
         self.problems.iter().map(|((client, name), problem)| InterfaceStatus {
             name: name.clone(),
             role: if *client { Role::Client } else { Role::Mesh },
-            index: self.links.values().find(|link| link.name == *name).map(|link| link.index),
+            index: self.named(name),
             problem: *problem,
         })
     }

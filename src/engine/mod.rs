@@ -166,6 +166,9 @@ impl Engine {
             Input::FrameHeard(frame) => self.frame_heard(frame),
             Input::StationAssociated { interface, client } => self.station_associated(interface, client),
             Input::StationLeft { interface, client } => self.station_left(interface, client),
+            Input::StationReported { interface, client, report } => {
+                self.station_reported(interface, client, report);
+            }
             Input::HostRouteSeen(address) => self.host_route_seen(address),
             Input::RouteLookedUp { address, found } => self.route_looked_up(address, found),
             Input::RouteAdopted { address, interface, table: _, client } => {
@@ -276,6 +279,11 @@ impl Engine {
     /// The name of an interface.
     pub fn interface_name(&self, index: IfIndex) -> Option<&InterfaceName> {
         self.interfaces.name(index)
+    }
+
+    /// The interface of this name, where it exists.
+    pub fn interface_named(&self, name: &InterfaceName) -> Option<IfIndex> {
+        self.interfaces.named(name)
     }
 
     /// The time of the last call.

@@ -5,16 +5,23 @@
 //! | associated | the client is here: its stay and its claim begin, and it is asked until it is heard |
 //! | associated, in a dump | it may have gone long ago (access points keep a station for minutes): it is asked, and a client when it is heard; the association of a client served here is believed, unless it was heard on another port |
 //! | left | its stay ends, unless it associated elsewhere or was last heard on another port |
+//! | expected (hostapd) | as associated, but without association: when it was not heard of again after all questions, its stay ends |
+//! | authorized (hostapd) | as associated |
+//! | left (hostapd) | as left; where the kernel says that it is associated, it is asked instead |
 //! | the interface is gone | all its stations have left |
 //!
 //! A station is told when it authenticates, before it can answer anything: 6 to 17 ms before with WPA2, longer where a server is asked
 //! for its key. So it is asked again and again, with growing distance.
+//!
+//! The kernel is nearer to the truth than hostapd, whose words come through the bus: a farewell that was on its way for long may be
+//! that of an earlier association.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Engine;
 use super::client::{AddressState, Evidence};
+use super::input::StationReport;
 use super::output::{Action, LeaveReason};
 use super::timers::Timer;
 use crate::net::{IfIndex, Mac, is_link_local};
@@ -32,6 +39,15 @@ pub(super) struct Arrival {
     since: Timestamp,
     /// How often it was asked since.
     asked: usize,
+    /// Its stay is made of nothing but the expectation that it will come in.
+    expected: bool,
+}
+
+impl Arrival {
+    /// Whether it will be asked again.
+    fn is_asked(&self) -> bool {
+        self.asked < ASK_AFTER_MS.len()
+    }
 }
 
 impl Engine {
@@ -43,27 +59,65 @@ impl Engine {
         if self.dumping {
             return self.station_dumped(port, interface, mac);
         }
+        self.associated(port, interface, mac, Evidence::Station);
+    }
+
+    fn associated(&mut self, port: IfIndex, interface: IfIndex, mac: Mac, evidence: Evidence) {
         let told_before = self.clients.get(&mac).is_some_and(|client| client.association == Some(port));
-        if !self.client_noticed(mac, interface, Some(port), Evidence::Station) {
+        if !self.client_noticed(mac, interface, Some(port), evidence) {
             return;
         }
         if let Some(client) = self.clients.get_mut(&mac) {
+            let kernel_says = told_before && !client.association_reported;
             client.association = Some(port);
+            client.association_reported = evidence == Evidence::Hostapd && !kernel_says;
         }
         self.watch_client(mac);
         if !told_before {
-            self.ask_until_heard(port, mac);
+            self.ask_until_heard(port, mac, false);
+        }
+    }
+
+    pub(super) fn station_reported(&mut self, port: IfIndex, mac: Mac, report: StationReport) {
+        let Some(interface) = self.interfaces.client_interface_of(port) else { return };
+        if !self.config.sources.hostapd {
+            return;
+        }
+        match report {
+            StationReport::Expected => self.station_expected(port, interface, mac),
+            StationReport::Authorized => self.associated(port, interface, mac, Evidence::Hostapd),
+            StationReport::Left => {
+                let client = self.clients.get(&mac);
+                if client
+                    .is_some_and(|client| client.association == Some(port) && !client.association_reported)
+                {
+                    self.doubt(mac);
+                } else {
+                    self.station_left(port, mac);
+                }
+            }
+        }
+    }
+
+    /// A client that is here already is only asked: whether it comes to this port is not known yet.
+    fn station_expected(&mut self, port: IfIndex, interface: IfIndex, mac: Mac) {
+        let new = !self.clients.contains_key(&mac);
+        if new && !self.client_noticed(mac, interface, Some(port), Evidence::Hostapd) {
+            return;
+        }
+        let here = self.clients.get(&mac).is_some_and(|client| client.interface == interface);
+        let asking = self.arrivals.get(&mac).is_some_and(|arrival| arrival.is_asked());
+        if here && !asking {
+            self.ask_until_heard(port, mac, new);
         }
     }
 
     fn station_dumped(&mut self, port: IfIndex, interface: IfIndex, mac: Mac) {
         let Some(client) = self.clients.get_mut(&mac) else {
-            let asking = self
-                .arrivals
-                .get(&mac)
-                .is_some_and(|arrival| arrival.port == port && arrival.asked < ASK_AFTER_MS.len());
+            let asking =
+                self.arrivals.get(&mac).is_some_and(|arrival| arrival.port == port && arrival.is_asked());
             if mac.is_unicast() && !self.interfaces.is_own_mac(mac) && !asking {
-                self.ask_until_heard(port, mac);
+                self.ask_until_heard(port, mac, false);
                 self.ask(interface, mac, self.now);
             }
             return;
@@ -71,6 +125,7 @@ impl Engine {
         let here = client.interface == interface && client.port.is_none_or(|heard| heard == port);
         if here && client.association.is_none() {
             client.association = Some(port);
+            client.association_reported = false;
             client.port = Some(port);
             self.watch_client(mac);
         }
@@ -131,11 +186,11 @@ impl Engine {
         self.timers.clear(&Timer::Arrival(mac));
     }
 
-    fn ask_until_heard(&mut self, port: IfIndex, mac: Mac) {
+    fn ask_until_heard(&mut self, port: IfIndex, mac: Mac, expected: bool) {
         if self.arrivals.len() >= self.config.tunables.max_clients && !self.arrivals.contains_key(&mac) {
             return;
         }
-        self.arrivals.insert(mac, Arrival { port, since: self.now, asked: 0 });
+        self.arrivals.insert(mac, Arrival { port, since: self.now, asked: 0, expected });
         self.set_timer(Timer::Arrival(mac), self.now + Duration::from_millis(ASK_AFTER_MS[0]));
     }
 
@@ -147,13 +202,23 @@ impl Engine {
             return self.forget_arrival(mac);
         };
         arrival.asked += 1;
-        let (since, asked) = (arrival.since, arrival.asked);
+        let Arrival { since, asked, expected, .. } = *arrival;
         self.ask(interface, mac, since);
         match ASK_AFTER_MS.get(asked) {
             Some(after) => self.set_timer(Timer::Arrival(mac), since + Duration::from_millis(*after)),
+            None if expected && self.is_only_expected(mac, since) => {
+                self.leave(mac, LeaveReason::Silent, None)
+            }
             None if self.clients.contains_key(&mac) => self.forget_arrival(mac),
             None => {}
         }
+    }
+
+    /// Whether nothing but hostapd's expectation, told `since`, says that the client is here.
+    fn is_only_expected(&self, mac: Mac, since: Timestamp) -> bool {
+        self.clients.get(&mac).is_some_and(|client| {
+            client.association.is_none() && client.evidence == Evidence::Hostapd && client.last_seen <= since
+        })
     }
 
     /// Asks a station to show itself, and for the addresses that are known of it and that it did not show since.

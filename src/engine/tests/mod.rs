@@ -4,6 +4,7 @@ mod bounds;
 mod commands;
 mod foreign;
 mod handover;
+mod hostapd;
 mod presence;
 mod relinquish;
 mod search;

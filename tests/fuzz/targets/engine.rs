@@ -61,7 +61,7 @@ impl Bytes<'_> {
     }
 
     fn input(&mut self) -> Option<Input> {
-        Some(match self.next() % 20 {
+        Some(match self.next() % 21 {
             0 | 1 => Input::Timeout,
             2 => {
                 let index = u32::from(self.next() % 5) + 1;
@@ -118,6 +118,14 @@ impl Bytes<'_> {
                 Input::IntercomReceived(IntercomReceived { interface, source, destination, packet, datagram })
             }
             18 => Input::PacketForUnknown(self.slice()),
+            19 => {
+                let report = match self.next() % 3 {
+                    0 => StationReport::Expected,
+                    1 => StationReport::Authorized,
+                    _ => StationReport::Left,
+                };
+                Input::StationReported { interface: self.interface(), client: self.mac(), report }
+            }
             _ => return None,
         })
     }
