@@ -41,9 +41,11 @@ impl Signals {
     /// The next signal. Cancel-safe.
     pub async fn next(&mut self) -> Signal {
         tokio::select! {
+            // Whoever is to leave everything is told to stop next, for the case that it does not know the first signal.
+            biased;
+            _ = self.user1.recv() => Signal::Leave,
             _ = self.terminate.recv() => Signal::Stop,
             _ = self.interrupt.recv() => Signal::Stop,
-            _ = self.user1.recv() => Signal::Leave,
             _ = self.hangup.recv() => Signal::Reload,
         }
     }
