@@ -42,6 +42,7 @@ fn begin(command: &Command, engine: &mut Engine, now: Timestamp) -> Step {
             Reply::MeshInterfaces(MeshInterfacesStatus { names: engine.config().mesh_interfaces.clone() })
         }
         Command::HasRoute(address) => return Step::Lookup(plain(v4_prefix, *address)),
+        Command::Seek(..) | Command::Report(_) | Command::Reload => Reply::Failed("not possible yet"),
         Command::SetLogLevel(level) => {
             log::set_level(*level);
             Reply::Done

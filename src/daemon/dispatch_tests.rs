@@ -14,6 +14,7 @@ fn arguments(spec: &CommandSpec) -> String {
         Argument::Address => "2001:db8::1",
         Argument::Client => "02:00:5e:10:00:01",
         Argument::LogLevel => "info",
+        Argument::Timeout => "1500",
     });
     words.collect::<Vec<_>>().join(" ")
 }

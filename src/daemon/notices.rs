@@ -6,7 +6,7 @@ use tracing::{debug, info, warn};
 
 use super::log::Sensitive;
 use crate::engine::client::AddressState;
-use crate::engine::output::{Direction, LeaveReason, Notice};
+use crate::engine::output::{Notice, Place};
 
 /// Logs one piece of news.
 pub fn log(notice: &Notice) {
@@ -15,14 +15,11 @@ pub fn log(notice: &Notice) {
             debug!(client = %Sensitive(client), interface = interface.0, "client arrived");
         }
         Notice::ClientLeft { client, reason } => {
-            debug!(client = %Sensitive(client), reason = leave_reason(*reason), "client left");
+            debug!(client = %Sensitive(client), reason = reason.name(), "client left");
         }
         Notice::ClientHandedOver { client, direction, peer, addresses, duration } => {
             let milliseconds = duration.as_millis();
-            let direction = match direction {
-                Direction::Incoming => "incoming",
-                Direction::Outgoing => "outgoing",
-            };
+            let direction = direction.name();
             info!(direction, node = %peer, addresses, milliseconds, "handover completed");
             debug!(client = %Sensitive(client), direction, node = %peer, "client handed over");
         }
@@ -33,6 +30,18 @@ pub fn log(notice: &Notice) {
             to = %State(*to),
             "address state changed"
         ),
+        Notice::AddressFound { address, place } => match place {
+            Place::Here { client, interface } => debug!(
+                address = %Sensitive(address),
+                client = %Sensitive(client),
+                interface = interface.0,
+                "address found here"
+            ),
+            Place::Node(node) => {
+                debug!(address = %Sensitive(address), node = %node, "address found at a node")
+            }
+            Place::Mesh => debug!(address = %Sensitive(address), "address found by its host route"),
+        },
         Notice::AddressContested { address, holder, rival } => {
             warn!("an address is used by two clients, the first one keeps it");
             debug!(
@@ -57,26 +66,11 @@ pub fn log(notice: &Notice) {
     }
 }
 
-fn leave_reason(reason: LeaveReason) -> &'static str {
-    match reason {
-        LeaveReason::Claimed => "claimed",
-        LeaveReason::Silent => "silent",
-        LeaveReason::Disassociated => "disassociated",
-        LeaveReason::Removed => "removed",
-        LeaveReason::Unconfirmed => "unconfirmed",
-    }
-}
-
 /// The state of an address, or that it was not known.
 struct State(Option<AddressState>);
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            None => "unknown",
-            Some(AddressState::Inactive) => "inactive",
-            Some(AddressState::Tentative) => "tentative",
-            Some(AddressState::Active) => "active",
-        })
+        f.write_str(self.0.map_or("unknown", AddressState::name))
     }
 }

@@ -396,6 +396,7 @@ pub fn usage() -> String {
                 Argument::Address => " <address>",
                 Argument::Client => " <mac>",
                 Argument::LogLevel => " <level>",
+                Argument::Timeout => " [<ms>]",
             });
         }
         // Writing to a String does not fail.

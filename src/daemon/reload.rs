@@ -131,7 +131,10 @@ pub const fn is_order(command: &Command) -> bool {
         | Command::GetClients
         | Command::GetPrefixes
         | Command::GetMeshInterfaces
-        | Command::HasRoute(_) => true,
+        | Command::HasRoute(_)
+        | Command::Seek(..)
+        | Command::Report(_)
+        | Command::Reload => true,
         Command::AttachMeshInterface(_)
         | Command::DetachMeshInterface(_)
         | Command::AttachClientInterface(_)

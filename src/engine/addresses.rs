@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Engine;
-use super::client::{Address, AddressState, Evidence, Schedule};
+use super::client::{Address, AddressState, Evidence, Schedule, Source};
 use super::output::{Action, LeaveReason, Neighbour, Notice};
 use super::stats::Counter;
 use super::timers::Timer;
@@ -45,6 +45,10 @@ const DUPLICATE_DETECTION_SCHEDULE: [Duration; 6] = [
 impl Engine {
     /// The client itself showed that it uses the address.
     pub(super) fn address_used(&mut self, mac: Mac, address: IpAddr) {
+        self.address_shown(mac, address, Source::Client);
+    }
+
+    fn address_shown(&mut self, mac: Mac, address: IpAddr, source: Source) {
         if !self.is_routable(address) && !is_link_local(address) {
             return;
         }
@@ -71,14 +75,14 @@ impl Engine {
             if !self.make_room(mac, address) {
                 return;
             }
-            self.insert_address(mac, address, AddressState::Active, now, Schedule::Liveness);
+            self.insert_address(mac, address, AddressState::Active, now, source);
         }
         let at = now + self.random.jitter(interval);
         self.set_timer(Timer::Address(mac, address), at);
     }
 
     /// Somebody (INFO, memory, an earlier run) says that the client uses the address: installs it, and verifies.
-    pub(super) fn address_told(&mut self, mac: Mac, address: IpAddr, seen: Timestamp, schedule: Schedule) {
+    pub(super) fn address_told(&mut self, mac: Mac, address: IpAddr, seen: Timestamp, source: Source) {
         if !self.is_routable(address) || self.is_held_by_another(mac, address) {
             return;
         }
@@ -87,7 +91,7 @@ impl Engine {
             Some(entry) if entry.state.in_use() => return,
             Some(entry) => {
                 entry.state = AddressState::Tentative;
-                entry.schedule = schedule;
+                entry.schedule = source.schedule();
                 entry.probes = 0;
                 entry.last_seen = entry.last_seen.max(seen);
                 self.address_changed(mac, address, Some(AddressState::Inactive));
@@ -97,7 +101,7 @@ impl Engine {
                 if full {
                     return self.limit_reached(Counter::AddressLimit, "max_addresses");
                 }
-                self.insert_address(mac, address, AddressState::Tentative, seen, schedule);
+                self.insert_address(mac, address, AddressState::Tentative, seen, source);
             }
         }
         self.address_due(mac, address);
@@ -113,8 +117,8 @@ impl Engine {
             return;
         }
         if client.addresses.contains_key(&address) || self.make_room(mac, address) {
-            let (state, schedule) = (AddressState::Inactive, Schedule::DuplicateDetection);
-            self.insert_address(mac, address, state, self.now, schedule);
+            let (state, source) = (AddressState::Inactive, Source::DuplicateDetection);
+            self.insert_address(mac, address, state, self.now, source);
             self.set_timer(Timer::Address(mac, address), self.now + DUPLICATE_DETECTION_DELAY);
         }
     }
@@ -270,10 +274,11 @@ impl Engine {
         address: IpAddr,
         state: AddressState,
         seen: Timestamp,
-        schedule: Schedule,
+        source: Source,
     ) {
         let Some(client) = self.clients.get_mut(&mac) else { return };
-        let entry = Address { state, last_seen: seen, probes: 0, schedule, rival: None };
+        let entry =
+            Address { state, last_seen: seen, source, probes: 0, schedule: source.schedule(), rival: None };
         client.addresses.insert(address, entry);
         if !is_link_local(address) {
             self.holders.insert(address, mac);
@@ -352,7 +357,7 @@ impl Engine {
     /// Treats an address as heard from a client, as an operator says.
     pub(super) fn address_by_operator(&mut self, mac: Mac, address: IpAddr, interface: crate::net::IfIndex) {
         if self.client_noticed(mac, interface, None, Evidence::Operator) {
-            self.address_used(mac, address);
+            self.address_shown(mac, address, Source::Operator);
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::Engine;
-use super::client::{Client, Evidence, Schedule};
+use super::client::{Client, Evidence, Source};
 use crate::net::{IfIndex, Mac};
 
 impl Engine {
@@ -25,7 +25,7 @@ impl Engine {
             self.clients.insert(mac, Box::new(Client::new(mac, interface, Evidence::Adopted, self.now)));
             self.recall_association(mac);
         }
-        self.address_told(mac, address, self.now, Schedule::Adoption);
+        self.address_told(mac, address, self.now, Source::Adoption);
         self.watch_client(mac);
     }
 

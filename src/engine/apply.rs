@@ -74,11 +74,14 @@ impl Engine {
                 self.leave(*client, LeaveReason::Removed, None);
                 Ok(())
             }
+            Command::Seek(address, patience) => self.seek_for_operator(*address, *patience),
             Command::SetLogLevel(_)
             | Command::GetClients
             | Command::GetPrefixes
             | Command::GetMeshInterfaces
-            | Command::HasRoute(_) => Ok(()),
+            | Command::HasRoute(_)
+            | Command::Report(_)
+            | Command::Reload => Ok(()),
         }
     }
 

@@ -23,6 +23,15 @@ impl AddressState {
     pub const fn in_use(self) -> bool {
         matches!(self, Self::Tentative | Self::Active)
     }
+
+    /// The word for it in status reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::Tentative => "tentative",
+            Self::Active => "active",
+        }
+    }
 }
 
 /// By what a client was last noticed.
@@ -59,6 +68,46 @@ impl Evidence {
     }
 }
 
+/// How an address became known first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// The client itself showed that it uses it.
+    Client,
+    /// The client asked whether it may use it (duplicate address detection).
+    DuplicateDetection,
+    /// INFO of the node that had the client before.
+    Info,
+    /// The memory of an earlier stay here.
+    Memory,
+    /// What an earlier run left.
+    Adoption,
+    /// A command.
+    Operator,
+}
+
+impl Source {
+    /// The word for it in status reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::DuplicateDetection => "dad",
+            Self::Info => "info",
+            Self::Memory => "memory",
+            Self::Adoption => "adopted",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// How an address that became known so is verified.
+    pub(super) const fn schedule(self) -> Schedule {
+        match self {
+            Self::Client | Self::Info | Self::Memory | Self::Operator => Schedule::Liveness,
+            Self::DuplicateDetection => Schedule::DuplicateDetection,
+            Self::Adoption => Schedule::Adoption,
+        }
+    }
+}
+
 /// One address of a client.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Address {
@@ -66,6 +115,8 @@ pub struct Address {
     pub state: AddressState,
     /// When the client last showed that it uses it; where it never did, when we were told.
     pub last_seen: Timestamp,
+    /// How it became known.
+    pub source: Source,
     /// Probes sent since then.
     pub(super) probes: u8,
     /// Which schedule its probes follow.

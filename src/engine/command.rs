@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -45,6 +46,46 @@ pub enum Command {
     GetMeshInterfaces,
     /// Tell whether a host route to an address stands.
     HasRoute(IpAddr),
+    /// Look for an address, here and in the mesh, for so long.
+    Seek(IpAddr, Duration),
+    /// Tell something about the daemon.
+    Report(Report),
+    /// Read the configuration again and apply what changed in it.
+    Reload,
+}
+
+/// What the daemon tells about itself as a table of names and values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Report {
+    /// The daemon in a few numbers.
+    Status,
+    /// The last handovers.
+    Handovers,
+    /// The configured interfaces and how they stand.
+    Interfaces,
+    /// The nodes that were heard.
+    Peers,
+    /// What was counted.
+    Statistics,
+    /// The configuration as it is in effect.
+    Config,
+}
+
+impl Report {
+    const ALL: [Self; 6] =
+        [Self::Status, Self::Handovers, Self::Interfaces, Self::Peers, Self::Statistics, Self::Config];
+
+    /// The name of the command that asks for it.
+    const fn command(self) -> &'static str {
+        match self {
+            Self::Status => "get-status",
+            Self::Handovers => "get-handovers",
+            Self::Interfaces => "get-interfaces",
+            Self::Peers => "get-peers",
+            Self::Statistics => "get-statistics",
+            Self::Config => "get-config",
+        }
+    }
 }
 
 /// How much is logged.
@@ -60,6 +101,19 @@ pub enum LogLevel {
     Debug,
     /// Every packet.
     Trace,
+}
+
+impl LogLevel {
+    /// Our word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
 }
 
 impl FromStr for LogLevel {
@@ -95,6 +149,15 @@ pub enum Argument {
     Client,
     /// A log level.
     LogLevel,
+    /// How long to try, in milliseconds. May be left out.
+    Timeout,
+}
+
+impl Argument {
+    /// Whether it may be left out. Only the last argument of a command may.
+    pub const fn is_optional(self) -> bool {
+        matches!(self, Self::Timeout)
+    }
 }
 
 /// One row of the table of commands.
@@ -104,7 +167,7 @@ pub struct CommandSpec {
     pub name: &'static str,
     /// The name that the C daemon's control socket has for it.
     pub c_name: Option<&'static str>,
-    /// Its arguments, all required.
+    /// Its arguments in their order.
     pub arguments: &'static [Argument],
     /// What it does, for the help text.
     pub help: &'static str,
@@ -148,6 +211,14 @@ pub const COMMANDS: &[CommandSpec] = &[
     spec("get-prefixes", Some("get_prefixes"), &[], "the client prefixes"),
     spec("get-mesh-interfaces", Some("get_meshifs"), &[], "the mesh interfaces"),
     spec("has-route", Some("has_route"), &[Argument::Address], "whether a host route to an address stands"),
+    spec("seek", None, &[Argument::Address, Argument::Timeout], "look for an address, here and in the mesh"),
+    spec("get-status", None, &[], "the daemon in a few numbers"),
+    spec("get-handovers", None, &[], "the last handovers"),
+    spec("get-interfaces", None, &[], "the configured interfaces and how they stand"),
+    spec("get-peers", None, &[], "the nodes that were heard"),
+    spec("get-statistics", None, &[], "what was counted"),
+    spec("get-config", None, &[], "the configuration as it is in effect"),
+    spec("reload", None, &[], "read the configuration again and apply what changed in it"),
 ];
 
 const fn spec(
@@ -205,12 +276,9 @@ impl Command {
     /// # Errors
     /// Where the number of arguments or one of them is wrong.
     pub fn from_words(spec: &CommandSpec, words: &[&str]) -> Result<Self, GrammarError> {
-        if words.len() != spec.arguments.len() {
-            return Err(GrammarError::WrongCount {
-                command: spec.name,
-                needed: spec.arguments.len(),
-                given: words.len(),
-            });
+        let needed = spec.arguments.iter().filter(|argument| !argument.is_optional()).count();
+        if words.len() < needed || words.len() > spec.arguments.len() {
+            return Err(GrammarError::WrongCount { command: spec.name, needed, given: words.len() });
         }
         build(spec.name, words).map_err(|error| GrammarError::BadArgument { command: spec.name, error })
     }
@@ -234,6 +302,9 @@ impl Command {
             Self::GetPrefixes => "get-prefixes",
             Self::GetMeshInterfaces => "get-mesh-interfaces",
             Self::HasRoute(_) => "has-route",
+            Self::Seek(..) => "seek",
+            Self::Report(report) => report.command(),
+            Self::Reload => "reload",
         };
         // The table is constant and a test walks it: every name above is in it.
         COMMANDS.iter().find(|spec| spec.name == name).unwrap_or(&COMMANDS[0])
@@ -259,7 +330,14 @@ fn build(name: &str, words: &[&str]) -> Result<Command, InvalidValue> {
         "get-prefixes" => Command::GetPrefixes,
         "get-mesh-interfaces" => Command::GetMeshInterfaces,
         "has-route" => Command::HasRoute(host_address(word(0))?),
-        _ => return Err(InvalidValue::new(name, "a command of the table")),
+        "seek" => {
+            Command::Seek(host_address(word(0))?, words.get(1).map_or(Ok(SEEK_TIMEOUT), |w| timeout(w))?)
+        }
+        "reload" => Command::Reload,
+        _ => {
+            let report = Report::ALL.into_iter().find(|report| report.command() == name);
+            Command::Report(report.ok_or_else(|| InvalidValue::new(name, "a command of the table"))?)
+        }
     })
 }
 
@@ -288,6 +366,18 @@ pub fn table(text: &str) -> Result<u32, InvalidValue> {
     number.filter(|n| *n > 0).ok_or_else(|| InvalidValue::new(text, "a routing table from 1 to 4294967295"))
 }
 
+/// How long an address is sought where nobody says: as long as a packet for it would wait.
+const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
+/// And at most: who asked over the control socket is told that the daemon is busy after ten seconds.
+const MAX_SEEK_MILLIS: u64 = 9000;
+
+fn timeout(text: &str) -> Result<Duration, InvalidValue> {
+    let number = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    let millis = number.filter(|n| (1..=MAX_SEEK_MILLIS).contains(n));
+    let expected = "a time from 1 to 9000 milliseconds";
+    millis.map(Duration::from_millis).ok_or_else(|| InvalidValue::new(text, expected))
+}
+
 fn host_address(text: &str) -> Result<IpAddr, InvalidValue> {
     let expected = "an IPv4 or IPv6 address of a host";
     let address: IpAddr = text.parse().map_err(|_| InvalidValue::new(text, expected))?;
@@ -304,55 +394,5 @@ fn client(text: &str) -> Result<Mac, InvalidValue> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn example(spec: &CommandSpec) -> String {
-        let words = spec.arguments.iter().map(|argument| match argument {
-            Argument::Interface => "eth0",
-            Argument::Prefix => "10.0.0.0/8",
-            Argument::Table => "254",
-            Argument::Address => "2001:db8::1",
-            Argument::Client => "02:00:5e:10:00:01",
-            Argument::LogLevel => "debug",
-        });
-        words.collect::<Vec<_>>().join(" ")
-    }
-
-    #[test]
-    fn every_row_of_the_table_reads_back_under_both_names() {
-        for spec in COMMANDS {
-            let command: Command = format!("{} {}", spec.name, example(spec)).parse().unwrap();
-            assert_eq!(command.spec().name, spec.name);
-            if let Some(c_name) = spec.c_name {
-                assert_eq!(format!("{c_name} {}", example(spec)).parse(), Ok(command));
-            }
-        }
-    }
-
-    #[test]
-    fn bad_commands_are_refused_with_the_value_and_what_was_expected() {
-        for (line, needle) in [
-            ("fly", "fly"),
-            ("", "unknown command"),
-            ("add-prefix", "needs 1"),
-            ("add-prefix a b", "2 given"),
-            ("add-prefix 10.0.0.1/8", "10.0.0.1/8"),
-            ("add-prefix fe80::/64", "routable"),
-            ("add-prefix ff00::/8", "routable"),
-            ("add-prefix ::/0", "routable"),
-            ("add-prefix 0.0.0.0/0", "routable"),
-            ("add-prefix fe80::/9", "routable"),
-            ("set-export-table 0", "'0'"),
-            ("set-export-table 4294967296", "4294967296"),
-            ("probe ff02::1 02:00:5e:10:00:01", "ff02::1"),
-            ("probe ::1 02:00:5e:10:00:01", "::1"),
-            ("drop-client ff:ff:ff:ff:ff:ff", "ff:ff"),
-            ("attach-mesh-interface this-is-far-too-long", "interface name"),
-            ("verbosity loud", "loud"),
-        ] {
-            let error = line.parse::<Command>().unwrap_err().to_string();
-            assert!(error.contains(needle), "{line}: {error}");
-        }
-    }
-}
+#[path = "command_tests.rs"]
+mod tests;

@@ -175,6 +175,8 @@ pub struct Tunables {
     pub seen_flood_age: Duration,
     /// Nodes remembered.
     pub max_peers: usize,
+    /// Handovers remembered, for people.
+    pub max_handovers: usize,
 }
 
 impl Default for Tunables {
@@ -205,6 +207,7 @@ impl Default for Tunables {
             max_seen_floods: 2048,
             seen_flood_age: Duration::from_secs(2),
             max_peers: 1024,
+            max_handovers: 128,
         }
     }
 }

@@ -12,9 +12,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::Engine;
-use super::client::{Record, Schedule, difference, merge};
+use super::client::{Record, Source, difference, merge};
+use super::history::Handover;
 use super::input::RouteLookup;
-use super::output::{Action, Direction, IntercomDestination, Notice};
+use super::output::{Action, Direction, IntercomDestination};
 use super::stats::Counter;
 use super::timers::Timer;
 use crate::net::Mac;
@@ -105,17 +106,17 @@ impl Engine {
             self.act(Action::LookupRoute(IpAddr::V6(address)));
         }
         if let Some(former) = former {
-            self.addresses_told(mac, &former.record, Schedule::Liveness);
+            self.addresses_told(mac, &former.record, Source::Memory);
         }
     }
 
     /// Merges what somebody says of a client into what we know; the difference is installed, tentatively.
-    pub(super) fn addresses_told(&mut self, mac: Mac, record: &Record, schedule: Schedule) {
+    pub(super) fn addresses_told(&mut self, mac: Mac, record: &Record, source: Source) {
         let Some(known) = self.clients.get(&mac).map(|client| client.record()) else { return };
         let merged = merge(&known, record);
         for address in difference(&known, &merged).added {
             let seen = merged.addresses.get(&address).copied().unwrap_or(self.now);
-            self.address_told(mac, address, seen, schedule);
+            self.address_told(mac, address, seen, source);
         }
     }
 
@@ -297,12 +298,12 @@ impl Engine {
         let count = addresses.len();
         let record =
             Record { last_seen: seen, addresses: addresses.into_iter().map(|a| (a, seen)).collect() };
-        self.addresses_told(mac, &record, Schedule::Liveness);
+        self.addresses_told(mac, &record, Source::Info);
         if !from_memory {
             self.settle(mac);
             self.counters.add(Counter::HandoverIncoming);
             let (direction, duration) = (Direction::Incoming, now.since(arrived));
-            self.tell(Notice::ClientHandedOver { client: mac, direction, peer, addresses: count, duration });
+            self.handover_ended(Handover::completed(mac, direction, peer, count, duration));
         }
         !from_memory
     }

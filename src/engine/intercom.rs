@@ -122,7 +122,7 @@ impl Engine {
     ) -> Result<(), Counter> {
         // The PLAT prefix of a peer is of no use to us, and never overwrites our own (the C daemon's does).
         let ours = self.clients.contains_key(&mac) || self.former.contains_key(&mac);
-        if self.info_for_search(addresses) && !ours {
+        if self.info_for_search(sender, addresses) && !ours {
             return Ok(());
         }
         if !self.info_for_claim(sender, mac, addresses, tail) {

@@ -17,6 +17,7 @@
 //! | `foreign` | ports that lead to another node's clients |
 //! | `handover` | a client comes: our CLAIM until INFO |
 //! | `relinquish` | a client goes: their CLAIM, our INFO until ACK, memory of former clients |
+//! | `history` | what became of recent handovers |
 //! | `search` | packets that wait for an unknown address, local probes, SEEK |
 //! | `intercom` | what is believed of a datagram, how one is sent |
 //! | `adoption` | what an earlier run left |
@@ -33,6 +34,7 @@ pub mod config;
 mod flood;
 mod foreign;
 mod handover;
+pub mod history;
 pub mod input;
 mod intercom;
 mod interfaces;
@@ -58,8 +60,9 @@ use crate::net::{IfIndex, InterfaceName, Mac, is_host_address, is_link_local};
 use crate::time::Timestamp;
 pub use apply::CommandError;
 use client::Client;
-pub use command::Command;
+pub use command::{Command, Report};
 pub use config::Config;
+pub use history::Handover;
 pub use input::Input;
 pub use interfaces::{InterfaceStatus, Role};
 pub use output::{Action, DesiredState, Notice, Output};
@@ -90,6 +93,7 @@ pub struct Engine {
     former_holders: BTreeMap<IpAddr, Mac>,
     outgoing: BTreeMap<(Mac, Ipv6Addr), relinquish::Outgoing>,
     claims: handover::ClaimWindow,
+    history: history::History,
     searches: search::Searches,
     seen_floods: flood::SeenFloods,
     peers: peers::Peers,
@@ -120,6 +124,7 @@ impl Engine {
             former_holders: BTreeMap::new(),
             outgoing: BTreeMap::new(),
             claims: handover::ClaimWindow::default(),
+            history: history::History::default(),
             searches: search::Searches::new(now),
             seen_floods: flood::SeenFloods::default(),
             peers: peers::Peers::default(),

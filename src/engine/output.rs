@@ -186,6 +186,13 @@ pub enum Notice {
         /// After.
         to: Option<AddressState>,
     },
+    /// An address that an operator seeks is found. Told once for each [`Command::Seek`](super::Command::Seek) or more that waited for it.
+    AddressFound {
+        /// The address.
+        address: IpAddr,
+        /// Where it is.
+        place: Place,
+    },
     /// Two clients claim the same address, and the holder answers.
     AddressContested {
         /// The address.
@@ -221,6 +228,22 @@ pub enum Notice {
     },
 }
 
+/// Where an address is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// At a client that is served here.
+    Here {
+        /// Who.
+        client: Mac,
+        /// On which client interface.
+        interface: IfIndex,
+    },
+    /// At a client of the node that said so.
+    Node(Ipv6Addr),
+    /// Along a host route: at some node.
+    Mesh,
+}
+
 /// Why a client left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LeaveReason {
@@ -236,6 +259,19 @@ pub enum LeaveReason {
     Unconfirmed,
 }
 
+impl LeaveReason {
+    /// The word for it in logs and status reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Claimed => "claimed",
+            Self::Silent => "silent",
+            Self::Disassociated => "disassociated",
+            Self::Removed => "removed",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+}
+
 /// Which way a handover went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Direction {
@@ -243,4 +279,14 @@ pub enum Direction {
     Incoming,
     /// The client went to another node.
     Outgoing,
+}
+
+impl Direction {
+    /// The word for it in logs and status reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Incoming => "incoming",
+            Self::Outgoing => "outgoing",
+        }
+    }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::Engine;
 use super::client::{Client, Record};
 use super::handover::{MAX_TRANSMISSIONS, round_trip};
-use super::output::{Action, Direction, IntercomDestination, LeaveReason, Notice};
+use super::history::{Handover, Outcome};
+use super::output::{Action, Direction, IntercomDestination, LeaveReason};
 use super::presence::HANDOVER_ECHO;
 use super::stats::Counter;
 use super::timers::Timer;
@@ -61,6 +62,14 @@ pub(super) struct Outgoing {
     sent: u8,
     last_sent: Timestamp,
     started: Timestamp,
+}
+
+impl Outgoing {
+    /// The handover that ends now.
+    fn handover(&self, mac: Mac, peer: Ipv6Addr, now: Timestamp) -> Handover {
+        let (addresses, duration) = (self.record.addresses.len(), now.since(self.started));
+        Handover::completed(mac, Direction::Outgoing, peer, addresses, duration)
+    }
 }
 
 impl Engine {
@@ -234,7 +243,8 @@ impl Engine {
         let Some(mut outgoing) = self.outgoing.remove(&(mac, peer)) else { return };
         if outgoing.sent >= MAX_TRANSMISSIONS {
             self.timers.clear(&Timer::Info(mac, peer));
-            return;
+            let handover = outgoing.handover(mac, peer, self.now);
+            return self.handover_ended(Handover { outcome: Outcome::Unanswered, ..handover });
         }
         self.send_info(mac, peer, &outgoing.record, outgoing.sequence, false);
         outgoing.sent += 1;
@@ -282,12 +292,6 @@ impl Engine {
         let took = round_trip(self.now, outgoing.started, outgoing.last_sent);
         self.peers.measured(self.now, peer, took);
         self.counters.add(Counter::HandoverOutgoing);
-        self.tell(Notice::ClientHandedOver {
-            client: mac,
-            direction: Direction::Outgoing,
-            peer,
-            addresses: outgoing.record.addresses.len(),
-            duration: self.now.since(outgoing.started),
-        });
+        self.handover_ended(outgoing.handover(mac, peer, self.now));
     }
 }

@@ -4,13 +4,15 @@
 //! Token buckets, a negative cache and bounds on everything that waits are therefore part of it (RFC 6583 describes the same attack
 //! on neighbour caches).
 
+mod operator;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::Engine;
 use super::input::RouteLookup;
-use super::output::{Action, IntercomDestination};
+use super::output::{Action, IntercomDestination, Place};
 use super::rate::TokenBucket;
 use super::stats::Counter;
 use super::timers::Timer;
@@ -51,6 +53,8 @@ struct Search {
     since: Timestamp,
     /// Whether somebody has the address for certain: then its route is awaited as long as packets come.
     certain: bool,
+    /// An operator seeks it until then, packets or not.
+    wanted: Option<Timestamp>,
     /// Local probes sent after the first one, and when the next one is due.
     probes: usize,
     next_probe: Timestamp,
@@ -165,20 +169,25 @@ impl Engine {
             (now + LOCAL_PROBES[0], now + self.config.tunables.seek_delay)
         };
         let (packets, since, certain) = (VecDeque::new(), now, in_use || handed_over);
-        let search = Search { packets, since, certain, probes: 0, next_probe, next_seek };
+        let search = Search { packets, since, certain, wanted: None, probes: 0, next_probe, next_seek };
         self.searches.searches.insert(address, search);
     }
 
     fn rearm_search(&mut self, address: IpAddr) {
         let Some(search) = self.searches.searches.get(&address) else { return };
-        let Some(oldest) = search.packets.front().map(|waiting| waiting.since) else {
+        let oldest = search.packets.front().map(|waiting| waiting.since);
+        if oldest.is_none() && search.wanted.is_none() {
             self.searches.searches.remove(&address);
             self.timers.clear(&Timer::Search(address));
             return;
+        }
+        let expiry = oldest.map_or(Timestamp::NEVER, |oldest| oldest + self.config.tunables.queue_age);
+        let expiry = expiry.min(search.wanted.unwrap_or(Timestamp::NEVER));
+        let end = if search.certain || oldest.is_none() {
+            Timestamp::NEVER
+        } else {
+            search.since + self.config.tunables.queue_age * 2
         };
-        let expiry = oldest + self.config.tunables.queue_age;
-        let end =
-            if search.certain { Timestamp::NEVER } else { search.since + self.config.tunables.queue_age * 2 };
         let at = expiry.min(end).min(search.next_probe).min(search.next_seek);
         self.set_timer(Timer::Search(address), at);
     }
@@ -199,8 +208,9 @@ impl Engine {
                 self.unreachable(waiting.sender, waiting.packet);
             }
         }
-        let Some(search) = self.searches.searches.get(&address) else { return };
-        if search.packets.is_empty() {
+        let Some(search) = self.searches.searches.get_mut(&address) else { return };
+        search.wanted = search.wanted.filter(|until| *until > now);
+        if search.packets.is_empty() && search.wanted.is_none() {
             if !search.certain {
                 self.remember_negative(address);
             }
@@ -280,7 +290,10 @@ impl Engine {
             }
         }
         match found {
-            RouteLookup::HostRoute { .. } => self.release(address),
+            RouteLookup::HostRoute { .. } => {
+                self.sought_address_found(address, Place::Mesh);
+                self.release(address);
+            }
             RouteLookup::Local | RouteLookup::Other => self.contradicted(address),
         }
     }
@@ -311,6 +324,9 @@ impl Engine {
     pub(super) fn address_appeared(&mut self, mac: Mac, address: IpAddr) {
         self.searches.negatives.remove(&address);
         if self.searches.searches.contains_key(&address) {
+            if let Some(interface) = self.clients.get(&mac).map(|client| client.interface) {
+                self.sought_address_found(address, Place::Here { client: mac, interface });
+            }
             self.act(Action::LookupRoute(address));
         }
         if let Some((seeker, until)) = self.searches.seekers.remove(&address) {
@@ -383,7 +399,7 @@ impl Engine {
     }
 
     /// INFO that answers a SEEK of ours: the address is found, the route is on its way. Returns whether it was one.
-    pub(super) fn info_for_search(&mut self, addresses: &[Ipv6Addr]) -> bool {
+    pub(super) fn info_for_search(&mut self, peer: Ipv6Addr, addresses: &[Ipv6Addr]) -> bool {
         let mut answered = false;
         let v4_prefix = self.config.v4_prefix;
         for address in addresses.iter().map(|address| v4_prefix.from_wire(*address)) {
@@ -392,6 +408,7 @@ impl Engine {
             answered = true;
             search.next_probe = Timestamp::NEVER;
             search.next_seek = self.now + interval;
+            self.sought_address_found(address, Place::Node(peer));
             self.act(Action::LookupRoute(address));
             self.rearm_search(address);
         }

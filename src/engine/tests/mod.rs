@@ -5,6 +5,7 @@ mod commands;
 mod foreign;
 mod handover;
 mod hostapd;
+mod operator;
 mod presence;
 mod relinquish;
 mod search;
