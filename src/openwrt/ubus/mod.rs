@@ -9,11 +9,69 @@
 
 mod bus;
 
+#[cfg(feature = "embedded-ubus")]
+mod blobmsg;
+#[cfg(feature = "embedded-ubus")]
+mod client;
+#[cfg(feature = "embedded-ubus")]
+mod embedded;
+#[cfg(feature = "embedded-ubus")]
+mod life;
+#[cfg(feature = "embedded-ubus")]
+mod outbox;
+#[cfg(feature = "embedded-ubus")]
+mod session;
+#[cfg(feature = "embedded-ubus")]
+mod sys;
+
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
 pub use bus::{Bus, Wake, Waker};
+
+/// Who carries orders and events between the daemon and ubusd.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Carrier {
+    /// Our own client on the protocol library ubus-zero (feature `embedded-ubus`), for systems without libubus.
+    #[cfg(feature = "embedded-ubus")]
+    Embedded,
+}
+
+impl Carrier {
+    /// All that this build has, the best first.
+    pub const ALL: &[Self] = &[
+        #[cfg(feature = "embedded-ubus")]
+        Self::Embedded,
+    ];
+}
+
+/// Offers an object on the bus of this socket, or where ubusd usually listens, and follows others. Connects and reconnects on a thread of
+/// its own as long as the [`Bus`] lives; no ubusd is no error. To be called when the handlers of SIGINT, SIGTERM, SIGCHLD and SIGPIPE
+/// stand: libubus replaces default ones for a moment, and one installed in that moment would be lost.
+///
+/// # Errors
+/// Where this build has no client, or the system no thread or descriptor left.
+pub fn start(spec: ObjectSpec, socket: Option<PathBuf>) -> io::Result<Bus> {
+    match Carrier::ALL {
+        [best, ..] => start_with(*best, spec, socket),
+        [] => Err(io::Error::new(io::ErrorKind::Unsupported, "built without a ubus client")),
+    }
+}
+
+/// As [`start`], with a certain client.
+///
+/// # Errors
+/// Where the system has no thread or descriptor left.
+#[cfg_attr(not(feature = "embedded-ubus"), expect(unused_variables, reason = "no carrier, no call"))]
+pub fn start_with(carrier: Carrier, spec: ObjectSpec, socket: Option<PathBuf>) -> io::Result<Bus> {
+    match carrier {
+        #[cfg(feature = "embedded-ubus")]
+        Carrier::Embedded => life::spawn::<embedded::Embedded>(spec, socket),
+    }
+}
 
 /// A table of blobmsg: a JSON object. Integers of every width are numbers, INT8 is a boolean.
 pub type Table = Map<String, Value>;
