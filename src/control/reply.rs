@@ -2,6 +2,8 @@
 
 use crate::engine::{Command, CommandError};
 
+use crate::openwrt::ubus::Table;
+
 use super::json;
 use super::status::{ClientsStatus, MeshInterfacesStatus, PrefixesStatus};
 
@@ -22,6 +24,10 @@ pub enum Reply {
     MeshInterfaces(MeshInterfacesStatus),
     /// Whether a host route stands.
     HostRoute(bool),
+    /// What was asked for is not there.
+    NotFound,
+    /// A table of names and values, as ubus has it too.
+    Table(Table),
 }
 
 /// Which daemon's answers a request wants: the name it used tells.
@@ -74,6 +80,8 @@ pub fn write(style: Style, command: &Command, arguments: &str, reply: &Reply) ->
             (Style::C, Command::DetachMeshInterface(_), CommandError::UnknownInterface(..)) => String::new(),
             _ => error(refusal),
         },
+        Reply::NotFound => error(&"not found"),
+        Reply::Table(table) => json::to_string(table),
         Reply::Failed(problem) => error(problem),
     }
 }

@@ -1,39 +1,53 @@
 //! Carries out commands, whichever way they came in.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{Kernel, log};
 use crate::control::Reply;
 use crate::control::status::{self, ClientsStatus, MeshInterfacesStatus, PrefixesStatus};
 use crate::engine::config::V4Prefix;
 use crate::engine::input::RouteLookup;
-use crate::engine::{Action, Command, Engine, Input};
+use crate::engine::{Action, Command, Engine, Input, Report};
 use crate::time::Timestamp;
 
-/// Carries out `command` and says what became of it.
-pub async fn dispatch(command: &Command, engine: &mut Engine, kernel: &mut Kernel, now: Timestamp) -> Reply {
+/// What a command leads to.
+#[derive(Debug)]
+pub enum Answer {
+    /// This is the answer.
+    Now(Reply),
+    /// The daemon tells about itself.
+    Report(Report),
+    /// The daemon reads its configuration again.
+    Reload,
+    /// The address is sought for so long; the engine tells where it is.
+    Sought(IpAddr, Duration),
+}
+
+/// Carries out `command` as far as engine and kernel go.
+pub async fn dispatch(command: &Command, engine: &mut Engine, kernel: &mut Kernel, now: Timestamp) -> Answer {
     match begin(command, engine, now) {
-        Step::Done(reply) => reply,
+        Step::Answer(answer) => answer,
         // The engine need not know what an operator looks up.
-        Step::Lookup(address) => match kernel.apply(Action::LookupRoute(address)).await {
+        Step::Lookup(address) => Answer::Now(match kernel.apply(Action::LookupRoute(address)).await {
             Some(Input::RouteLookedUp { found, .. }) => {
                 Reply::HostRoute(matches!(found, RouteLookup::HostRoute { .. }))
             }
             _ => Reply::Failed("the kernel does not answer"),
-        },
+        }),
     }
 }
 
 /// What is left to do when all that needs no kernel is done.
 #[derive(Debug)]
 enum Step {
-    Done(Reply),
+    Answer(Answer),
     Lookup(IpAddr),
 }
 
 fn begin(command: &Command, engine: &mut Engine, now: Timestamp) -> Step {
     let v4_prefix = engine.config().v4_prefix;
-    Step::Done(match command {
+    Step::Answer(Answer::Now(match command {
         Command::GetClients => Reply::Clients(ClientsStatus { clients: status::clients(engine), v4_prefix }),
         Command::GetPrefixes => {
             Reply::Prefixes(PrefixesStatus { prefixes: engine.config().prefixes.clone(), v4_prefix })
@@ -42,7 +56,15 @@ fn begin(command: &Command, engine: &mut Engine, now: Timestamp) -> Step {
             Reply::MeshInterfaces(MeshInterfacesStatus { names: engine.config().mesh_interfaces.clone() })
         }
         Command::HasRoute(address) => return Step::Lookup(plain(v4_prefix, *address)),
-        Command::Seek(..) | Command::Report(_) | Command::Reload => Reply::Failed("not possible yet"),
+        Command::Report(report) => return Step::Answer(Answer::Report(*report)),
+        Command::Reload => return Step::Answer(Answer::Reload),
+        Command::Seek(address, patience) => {
+            let address = plain(v4_prefix, *address);
+            match engine.command(now, &Command::Seek(address, *patience)) {
+                Ok(()) => return Step::Answer(Answer::Sought(address, *patience)),
+                Err(refusal) => Reply::Refused(refusal),
+            }
+        }
         Command::SetLogLevel(level) => {
             log::set_level(*level);
             Reply::Done
@@ -61,7 +83,7 @@ fn begin(command: &Command, engine: &mut Engine, now: Timestamp) -> Step {
             Ok(()) => Reply::Done,
             Err(refusal) => Reply::Refused(refusal),
         },
-    })
+    }))
 }
 
 /// IPv4 addresses as they are: scripts hand back what `get_clients` printed, `::ffff:10.0.0.5`.

@@ -28,6 +28,13 @@ pub fn set_level(level: LogLevel) {
     LEVEL.store(level as u8, Ordering::Relaxed);
 }
 
+/// How much is logged now.
+pub fn level() -> LogLevel {
+    let levels = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
+    let level = LEVEL.load(Ordering::Relaxed);
+    levels.into_iter().find(|known| *known as u8 == level).unwrap_or(LogLevel::Info)
+}
+
 /// Data of clients: shown only where the operator wants it in logs (`--log-addresses`).
 #[derive(Clone, Copy)]
 pub struct Sensitive<T>(pub T);

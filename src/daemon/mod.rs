@@ -3,6 +3,8 @@
 //! Nothing in the loop ends the daemon but a signal. What goes wrong is logged, told to the engine, and repaired by the next
 //! comparison of the kernel with [`Engine::desired_state`](crate::engine::Engine::desired_state).
 
+mod ask;
+mod bus;
 mod clock;
 mod command_file;
 mod dispatch;
@@ -13,6 +15,7 @@ pub mod options;
 mod reload;
 mod resync;
 mod run;
+mod seeks;
 mod signals;
 mod sys;
 
@@ -26,8 +29,9 @@ use tokio::time::timeout;
 use crate::control::{Server, SocketError};
 use crate::engine::{Engine, Input};
 use crate::kernel::{Event, Kernel, KernelError, Settings};
+use crate::openwrt::ubus::Bus;
 use clock::Clock;
-pub use log::one_line;
+pub use log::{level as log_level, one_line};
 use options::Options;
 use reload::Wanted;
 use run::{Daemon, End};
@@ -65,6 +69,11 @@ fn dump(facts: Vec<Input>) -> impl Iterator<Item = Input> {
     [Input::DumpStarted].into_iter().chain(facts).chain([Input::DumpCompleted])
 }
 
+/// The connection to ubus. Without one the daemon does its work.
+fn start_bus(_options: &Options) -> Option<Bus> {
+    None
+}
+
 /// Runs the daemon until a signal ends it.
 ///
 /// # Errors
@@ -96,7 +105,8 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         engine.handle(clock.now(), input);
     }
 
-    let mut daemon = Daemon::new(engine, kernel, clock, options);
+    let bus = if options.ubus { start_bus(&options) } else { None };
+    let mut daemon = Daemon::new(engine, kernel, clock, options, bus);
     daemon.start().await;
     let (sender, requests) = mpsc::channel(MAX_REQUESTS);
     let server = server.map(|server| tokio::spawn(server.serve(sender)));

@@ -60,6 +60,10 @@ pub struct Options {
     pub log_addresses: bool,
     /// The metric of host routes.
     pub metric: u32,
+    /// Whether the object is offered on ubus.
+    pub ubus: bool,
+    /// Where ubusd listens, where that is not the usual place.
+    pub ubus_socket: Option<PathBuf>,
 }
 
 /// Why the command line is refused. Its text is one line.
@@ -190,6 +194,8 @@ struct Draft {
     without_hostapd: bool,
     seek_delay: Option<Duration>,
     metric: Option<u32>,
+    without_ubus: bool,
+    ubus_socket: Option<PathBuf>,
 }
 
 impl Draft {
@@ -228,6 +234,8 @@ impl Draft {
                 "no-ndp" => self.without_ndp = true,
                 "no-nl80211" => self.without_nl80211 = true,
                 "no-hostapd" => self.without_hostapd = true,
+                "no-ubus" => self.without_ubus = true,
+                "ubus-socket" => self.ubus_socket = Some(path(&value()?).map_err(bad)?),
                 "log-addresses" => self.log_addresses = true,
                 "seek-delay" => {
                     let expected = "a delay from 0 to 10000 milliseconds";
@@ -295,6 +303,8 @@ impl Draft {
             log_level: if self.debug { LogLevel::Debug } else { LogLevel::Info },
             log_addresses: self.log_addresses,
             metric: self.metric.unwrap_or(DEFAULT_METRIC),
+            ubus: !self.without_ubus,
+            ubus_socket: self.ubus_socket,
         };
         // As a whole, commands included: the order of options does not matter, and prefixes may come from the file.
         Wanted::new(&options).with(&options.file_commands).check()?;
@@ -378,7 +388,9 @@ Usage: l3roamd -a <address> -p <prefix> [option]...
   --no-ndp             do not learn clients from neighbour discovery and ARP
   --no-netlink         do not learn clients from neighbour tables and forwarding databases
   --no-nl80211         do not learn clients from access points
+  --no-ubus            do not offer the object l3roamd on ubus
   --seek-delay <ms>    how long an unknown address is looked for here before the mesh is asked
+  --ubus-socket <path> where ubusd listens, where that is not the usual place
 
 Commands, each an option --<name> \"<arguments>\" too, a line of the command file and a request on the control socket:
 ";

@@ -2,19 +2,25 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
+use super::ask::Asker;
+use super::bus::BusLink;
 use super::clock::Clock;
-use super::dispatch::dispatch;
+use super::dispatch::{Answer, dispatch};
 use super::failures::Failures;
 use super::options::{Options, OptionsError};
 use super::reload::{self, Wanted};
 use super::resync::Resync;
+use super::seeks::Seeks;
 use super::signals::{Signal, Signals};
 use super::{Event, Kernel, KernelError, command_file, notices};
 use crate::control::{Reply, Request};
-use crate::engine::{Action, Command, Engine, Input, Output};
+use crate::engine::{Action, Command, Engine, Input, Notice, Output, Report};
+use crate::openwrt::object;
+use crate::openwrt::ubus::{Bus, Event as BusEvent};
 use crate::time::Timestamp;
 
 /// Events fed before the engine is drained: enough to keep up, few enough that the first one's answer does not wait.
@@ -35,23 +41,30 @@ pub enum End {
 
 /// The engine, the world, and what stands between them.
 pub struct Daemon {
-    engine: Engine,
-    kernel: Kernel,
+    pub(super) engine: Engine,
+    pub(super) kernel: Kernel,
     clock: Clock,
+    pub(super) started: Timestamp,
     failures: Failures,
     resync: Resync,
-    options: Options,
+    pub(super) options: Options,
+    pub(super) bus: BusLink,
+    /// Who waits for an address to be found.
+    pub(super) seeks: Seeks,
+    /// Answers that go out when what was ordered is done.
+    pub(super) answers: Vec<(Asker, Reply)>,
     /// The last command file that was right.
     file_commands: Vec<Command>,
     /// The engine has more to say than one round took.
     unfinished: bool,
     /// Reading or comparing the kernel's state fails at present.
-    kernel_silent: bool,
+    pub(super) kernel_silent: bool,
 }
 
 /// What ended a wait.
 enum Wake {
     Kernel(Event),
+    Bus(BusEvent),
     Request(Request),
     Signal(Signal),
     Timer,
@@ -59,16 +72,19 @@ enum Wake {
 
 impl Daemon {
     /// A daemon whose engine has been told what the kernel holds.
-    pub fn new(engine: Engine, kernel: Kernel, clock: Clock, options: Options) -> Self {
+    pub fn new(engine: Engine, kernel: Kernel, clock: Clock, options: Options, bus: Option<Bus>) -> Self {
         let file_commands = options.file_commands.clone();
-        let (failures, resync) = (Failures::default(), Resync::default());
         Self {
             engine,
             kernel,
+            started: clock.now(),
             clock,
-            failures,
-            resync,
+            failures: Failures::default(),
+            resync: Resync::default(),
             options,
+            bus: BusLink::new(bus),
+            seeks: Seeks::default(),
+            answers: Vec::new(),
             file_commands,
             unfinished: false,
             kernel_silent: false,
@@ -91,12 +107,12 @@ impl Daemon {
             let delay = self.delay();
             let wake = tokio::select! {
                 event = self.kernel.next() => Wake::Kernel(event),
+                event = self.bus.next() => Wake::Bus(event),
                 Some(request) = requests.recv() => Wake::Request(request),
                 signal = signals.next() => Wake::Signal(signal),
                 () = wait(delay) => Wake::Timer,
             };
             let now = self.clock.now();
-            let mut answer = None;
             match wake {
                 Wake::Kernel(event) => {
                     if let Err(problem) = self.feed(now, event) {
@@ -104,14 +120,13 @@ impl Daemon {
                         return End::Broken;
                     }
                 }
+                Wake::Bus(event) => self.bus_events(now, event).await,
                 Wake::Request(Request { command, reply }) => {
-                    debug!(command = command.spec().name, "request");
-                    let outcome = dispatch(&command, &mut self.engine, &mut self.kernel, now).await;
-                    answer = Some((reply, outcome));
+                    self.ask(now, &command, Asker::Socket(reply)).await;
                 }
                 Wake::Signal(Signal::Stop) => return End::Stop,
                 Wake::Signal(Signal::Leave) => return End::Leave,
-                Wake::Signal(Signal::Reload) => self.reload().await,
+                Wake::Signal(Signal::Reload) => drop(self.reload().await),
                 Wake::Timer => {}
             }
             if self.engine.poll_timeout().is_some_and(|(due, _)| due <= now) {
@@ -119,10 +134,8 @@ impl Daemon {
             }
             self.drain().await;
             self.compare_if_due().await;
-            if let Some((reply, outcome)) = answer {
-                // Only now: who is told OK finds it done. A client that has gone away is none of our business.
-                let _ = reply.send(outcome);
-            }
+            // Only now: who is told OK finds it done.
+            self.answer(now);
         }
     }
 
@@ -153,7 +166,7 @@ impl Daemon {
             return Some(Duration::ZERO);
         }
         let timer = self.engine.poll_timeout().map(|(due, _)| due);
-        let due = [timer, self.resync.deadline()].into_iter().flatten().min()?;
+        let due = [timer, self.resync.deadline(), self.seeks.deadline()].into_iter().flatten().min()?;
         Some(due.since(self.clock.now()))
     }
 
@@ -181,7 +194,7 @@ impl Daemon {
                     self.unfinished = false;
                     return;
                 }
-                Some(Output::Notice(notice)) => notices::log(&notice),
+                Some(Output::Notice(notice)) => self.tell(&notice),
                 Some(Output::Action(Action::Rescan)) => {
                     self.dump("the engine asked for it").await;
                 }
@@ -192,6 +205,15 @@ impl Daemon {
             }
         }
         self.unfinished = true;
+    }
+
+    /// Passes a piece of news on to everybody whom it concerns.
+    fn tell(&mut self, notice: &Notice) {
+        notices::log(notice);
+        self.bus.notify(&self.engine, notice);
+        if let Notice::AddressFound { address, place } = notice {
+            self.answers.extend(self.seeks.found(&self.engine, *address, *place, self.clock.now()));
+        }
     }
 
     async fn apply(&mut self, action: Action) {
@@ -262,7 +284,23 @@ impl Daemon {
         for command in commands {
             let now = self.clock.now();
             let name = command.spec().name;
-            match dispatch(command, &mut self.engine, &mut self.kernel, now).await {
+            let reply = match dispatch(command, &mut self.engine, &mut self.kernel, now).await {
+                Answer::Now(reply) => reply,
+                Answer::Report(report) => {
+                    // The log is not where clients are named.
+                    let answer = match report {
+                        Report::Handovers => format!("{} handovers", self.engine.handovers().count()),
+                        _ => Value::Object(self.view(now, |view| object::report(report, view))).to_string(),
+                    };
+                    info!(command = name, answer, "command answered");
+                    continue;
+                }
+                // The log tells where the address is.
+                Answer::Sought(..) => Reply::Done,
+                // Who reads commands is just about to apply them all.
+                Answer::Reload => continue,
+            };
+            match reply {
                 Reply::Refused(refusal) => {
                     warn!(command = name, reason = refusal_name(&refusal), "command refused")
                 }
@@ -277,16 +315,18 @@ impl Daemon {
                 Reply::MeshInterfaces(status) => {
                     info!(command = name, interfaces = ?status.names, "command answered")
                 }
-                Reply::Done => debug!(command = name, "command carried out"),
+                Reply::NotFound | Reply::Table(_) | Reply::Done => {
+                    debug!(command = name, "command carried out")
+                }
             }
             self.drain().await;
         }
     }
 
-    /// Applies what changed in the command file, and compares the kernel's state in any case.
-    async fn reload(&mut self) {
+    /// Applies what changed in the command file, and compares the kernel's state in any case. Says what became of it.
+    pub(super) async fn reload(&mut self) -> Reply {
         self.resync.want("reload");
-        let Some(path) = &self.options.command_file else { return };
+        let Some(path) = &self.options.command_file else { return Reply::Done };
         let base = Wanted::new(&self.options);
         let read = command_file::read(path).map_err(OptionsError::from);
         match read.and_then(|new| base.with(&new).check().map(|()| new)) {
@@ -295,8 +335,12 @@ impl Daemon {
                 info!(commands = commands.len(), "command file read again");
                 self.file_commands = new;
                 self.obey(&commands).await;
+                Reply::Done
             }
-            Err(problem) => error!(error = %problem, "command file refused, nothing is changed"),
+            Err(problem) => {
+                error!(error = %problem, "command file refused, nothing is changed");
+                Reply::Failed("the command file is refused, nothing is changed")
+            }
         }
     }
 }

@@ -127,6 +127,22 @@ counters! {
     TimeWentBack => "time_went_back",
 }
 
+/// Packets that nobody will see again, beyond the counters whose names say so.
+const PACKET_DROPS: [Counter; 5] = [
+    Counter::CaptureIgnored,
+    Counter::QueueFull,
+    Counter::SearchLimit,
+    Counter::QueueExpired,
+    Counter::SearchNegative,
+];
+
+impl Counter {
+    /// The reason for which something was dropped, where that is what is counted.
+    pub fn drop_reason(self) -> Option<&'static str> {
+        self.name().strip_prefix("drop_").or_else(|| PACKET_DROPS.contains(&self).then(|| self.name()))
+    }
+}
+
 /// The counts of one engine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Counters([u64; Counter::ALL.len()]);

@@ -99,6 +99,31 @@ pub struct Counters {
     pub actions_failed: u64,
 }
 
+impl Counters {
+    /// Name and count of every counter.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let Self {
+            netlink_undecodable,
+            netlink_not_from_kernel,
+            netlink_overruns,
+            frames_not_parsed,
+            intercom_unreadable,
+            tun_full,
+            actions_failed,
+        } = *self;
+        [
+            ("netlink_undecodable", netlink_undecodable),
+            ("netlink_not_from_kernel", netlink_not_from_kernel),
+            ("netlink_overruns", netlink_overruns),
+            ("frames_not_parsed", frames_not_parsed),
+            ("intercom_unreadable", intercom_unreadable),
+            ("tun_full", tun_full),
+            ("actions_failed", actions_failed),
+        ]
+        .into_iter()
+    }
+}
+
 /// The kernel side of the daemon.
 pub struct Kernel {
     settings: Settings,

@@ -3,4 +3,5 @@
 
 pub mod hostapd;
 pub mod netifd;
+pub mod object;
 pub mod ubus;

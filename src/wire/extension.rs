@@ -19,6 +19,12 @@ impl Capabilities {
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
+
+    /// The words for those that it has and that we know.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let known = [(Self::TAILS, "tails"), (Self::RELAY, "relay")];
+        known.into_iter().filter(move |(capability, _)| self.has(*capability)).map(|(_, name)| name)
+    }
 }
 
 /// What is appended inside a known TLV. Everything absent by default.

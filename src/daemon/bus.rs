@@ -1,0 +1,190 @@
+//! The object on ubus, as the loop sees it: calls come in, answers and notifications go out, and nothing waits.
+
+use super::ask::Asker;
+use super::run::Daemon;
+use crate::engine::{Engine, Notice};
+use crate::openwrt::object::{self, Connection, Request};
+use crate::openwrt::ubus::{Bus, CallId, Event, Order, Status, Table};
+use crate::time::Timestamp;
+
+/// Events of the bus taken before everything else has its turn again: a page of clients is a millisecond or two on a router.
+const MAX_EVENTS: usize = 4;
+
+/// The connection to ubus; without one nothing comes, and what is sent is lost.
+#[derive(Default)]
+pub struct BusLink {
+    bus: Option<Bus>,
+    connection: Connection,
+}
+
+impl BusLink {
+    /// The object on this bus.
+    pub fn new(bus: Option<Bus>) -> Self {
+        Self { bus, connection: Connection::default() }
+    }
+
+    /// The next event. Cancel-safe.
+    pub async fn next(&mut self) -> Event {
+        match &mut self.bus {
+            Some(bus) => bus.next().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn try_next(&mut self) -> Option<Event> {
+        self.bus.as_mut().and_then(Bus::try_next)
+    }
+
+    /// Takes in what an event says of the connection.
+    fn heard(&mut self, event: &Event) {
+        let connection = &mut self.connection;
+        match event {
+            Event::Connected => {
+                connection.connected = true;
+                connection.connects = connection.connects.saturating_add(1);
+                tracing::info!("object l3roamd is on ubus");
+            }
+            Event::Disconnected => {
+                (connection.connected, connection.subscribed) = (false, false);
+                tracing::warn!("ubus is gone, trying again");
+            }
+            Event::Subscribed(subscribed) => connection.subscribed = *subscribed,
+            Event::Call { .. } => connection.calls = connection.calls.saturating_add(1),
+            Event::Object { .. } | Event::Notification { .. } | Event::Reply { .. } => {}
+        }
+    }
+
+    /// How the connection stands; `None` where there is to be none.
+    pub fn connection(&self) -> Option<Connection> {
+        let bus = self.bus.as_ref()?;
+        Some(Connection { lost: bus.lost(), ..self.connection })
+    }
+
+    /// Answers a call.
+    pub fn reply(&mut self, id: CallId, outcome: Result<Table, Status>) {
+        self.send(Order::Reply { id, outcome });
+    }
+
+    /// Tells subscribers a piece of news, where there are any.
+    pub fn notify(&mut self, engine: &Engine, notice: &Notice) {
+        if !self.connection.subscribed {
+            return;
+        }
+        if let Some((name, data)) = object::notification(engine, notice) {
+            self.connection.notifications = self.connection.notifications.saturating_add(1);
+            self.send(Order::Notify { name, data });
+        }
+    }
+
+    fn send(&mut self, order: Order) {
+        if let Some(bus) = &mut self.bus {
+            bus.send(order); // what is lost is counted
+        }
+    }
+}
+
+impl Daemon {
+    /// Takes in what the bus tells, and what else is there already.
+    pub(super) async fn bus_events(&mut self, now: Timestamp, first: Event) {
+        let mut next = Some(first);
+        for more in (0..MAX_EVENTS).rev() {
+            let Some(event) = next else { break };
+            self.bus_event(now, event).await;
+            next = if more > 0 { self.bus.try_next() } else { None };
+        }
+    }
+
+    async fn bus_event(&mut self, now: Timestamp, event: Event) {
+        self.bus.heard(&event);
+        match event {
+            // Nobody is there any more to be told.
+            Event::Disconnected => self.seeks.retain(|asker| !matches!(asker, Asker::Bus(_))),
+            Event::Call { id, method, arguments } => self.call(now, id, method, &arguments).await,
+            Event::Connected | Event::Subscribed(_) => {}
+            Event::Object { .. } | Event::Notification { .. } | Event::Reply { .. } => self.follow(event),
+        }
+    }
+
+    async fn call(&mut self, now: Timestamp, id: CallId, method: usize, arguments: &Table) {
+        let request = match object::read_call(method, arguments) {
+            Ok(request) => request,
+            Err(status) => return self.bus.reply(id, Err(status)),
+        };
+        match request {
+            Request::Command(command) => self.ask(now, &command, Asker::Bus(id)).await,
+            Request::Clients(_) | Request::Handovers(_) | Request::Prefixes => {
+                if let Some(outcome) = self.view(now, |view| object::look(&request, view)) {
+                    self.bus.reply(id, outcome);
+                }
+            }
+        }
+    }
+
+    /// Takes in what objects of others tell. None is followed yet.
+    fn follow(&mut self, _event: Event) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+    use std::sync::mpsc::{Receiver, sync_channel};
+
+    use super::*;
+    use crate::engine::Config;
+    use crate::net::Mac;
+    use crate::openwrt::ubus::Wake;
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(&self) {}
+    }
+
+    fn link(capacity: usize) -> (BusLink, Receiver<Order>, tokio::sync::mpsc::Sender<Event>) {
+        let (orders, ordered) = sync_channel(capacity);
+        let (told, events) = tokio::sync::mpsc::channel(capacity);
+        (BusLink::new(Some(Bus::new(orders, events, Box::new(Nobody)))), ordered, told)
+    }
+
+    fn news() -> Notice {
+        let client = Mac([2, 0, 0, 0, 0, 1]);
+        Notice::ClientLeft { client, reason: crate::engine::output::LeaveReason::Silent }
+    }
+
+    #[test]
+    fn news_is_sent_only_while_somebody_is_subscribed() {
+        let engine = Engine::new(Config::new(Ipv6Addr::LOCALHOST), 0, Timestamp::ZERO);
+        let (mut link, ordered, _events) = link(8);
+        let count = |link: &mut BusLink, event: &Event| {
+            link.heard(event);
+            link.notify(&engine, &news());
+            ordered.try_iter().filter(|order| matches!(order, Order::Notify { .. })).count()
+        };
+        assert_eq!(count(&mut link, &Event::Connected), 0);
+        assert_eq!(count(&mut link, &Event::Subscribed(true)), 1);
+        assert_eq!(count(&mut link, &Event::Subscribed(false)), 0);
+        assert_eq!(count(&mut link, &Event::Subscribed(true)), 1);
+        assert_eq!(count(&mut link, &Event::Disconnected), 0);
+        assert_eq!(count(&mut link, &Event::Connected), 0);
+        let connection = link.connection().unwrap();
+        assert_eq!((connection.connects, connection.notifications, connection.lost), (2, 2, 0));
+    }
+
+    #[test]
+    fn what_a_stuck_client_of_the_bus_does_not_take_is_counted_and_lost() {
+        let engine = Engine::new(Config::new(Ipv6Addr::LOCALHOST), 0, Timestamp::ZERO);
+        let (mut link, _ordered, _events) = link(2);
+        link.heard(&Event::Subscribed(true));
+        (0..5).for_each(|_| link.notify(&engine, &news()));
+        link.reply(CallId(7), Ok(Table::new()));
+        assert_eq!(link.connection().unwrap().lost, 4);
+    }
+
+    #[test]
+    fn without_ubus_nothing_is_sent_and_nothing_comes() {
+        let mut link = BusLink::default();
+        link.reply(CallId(7), Err(Status::NotFound));
+        assert_eq!((link.connection(), link.try_next()), (None, None));
+    }
+}
