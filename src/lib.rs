@@ -12,7 +12,8 @@
 //!                             +-- ordered actions, news -+
 //! ```
 //! Dependencies point one way: `main -> daemon -> { kernel, control, openwrt } -> engine -> wire -> { net, time }`. The engine and the wire format
-//! build without any operating system (`cargo check --lib --no-default-features`); everything else is behind the feature `linux`.
+//! build without any operating system (`cargo check --lib --no-default-features`), and so does the reading of UCI; everything else is behind the
+//! feature `linux`.
 //!
 //! | module | room |
 //! |---|---|
@@ -46,5 +47,4 @@ pub mod control;
 pub mod daemon;
 #[cfg(feature = "linux")]
 pub mod kernel;
-#[cfg(feature = "linux")]
 pub mod openwrt;

@@ -1,10 +1,11 @@
 //! The daemon's entry: arguments, then [`l3roamd::daemon::run`]. The only place that ends the process.
 
 use std::io::{self, Write as _};
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
 
 use l3roamd::daemon::options::{self, Parsed};
-use l3roamd::daemon::{self, one_line};
+use l3roamd::daemon::{self, Ending, one_line};
 
 /// Exit status where the daemon cannot run.
 const FAILED: u8 = 1;
@@ -24,8 +25,19 @@ fn main() -> ExitCode {
         Err(problem) => return fail(&problem, FAILED),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Again) => fail(&again(), FAILED),
         Err(problem) => fail(&problem, FAILED),
+    }
+}
+
+/// Executes this program again in this process, as it was executed: by the same path, where a newer version may be by now. Comes back
+/// only where that fails, with why.
+fn again() -> io::Error {
+    let mut arguments = std::env::args_os();
+    match arguments.next() {
+        Some(program) => Command::new(program).args(arguments).exec(),
+        None => io::Error::other("restart in place: the program's name is not known"),
     }
 }
 

@@ -233,6 +233,11 @@ impl fmt::Display for IfIndex {
 pub struct InterfaceName(Box<str>);
 
 impl InterfaceName {
+    /// The name of the capture TUN unless said.
+    pub fn capture() -> Self {
+        Self("l3roam0".into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -18,7 +18,7 @@ static ADDRESSES: AtomicBool = AtomicBool::new(false);
 /// Starts logging. Later calls change the settings only.
 pub fn start(level: LogLevel, show_addresses: bool) {
     set_level(level);
-    ADDRESSES.store(show_addresses, Ordering::Relaxed);
+    self::show_addresses(show_addresses);
     // Fails where a subscriber (ours, or that of a test) is there already: lines go there.
     let _ = tracing::subscriber::set_global_default(Stderr);
 }
@@ -33,6 +33,11 @@ pub fn level() -> LogLevel {
     let levels = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
     let level = LEVEL.load(Ordering::Relaxed);
     levels.into_iter().find(|known| *known as u8 == level).unwrap_or(LogLevel::Info)
+}
+
+/// Changes whether data of clients is shown.
+pub fn show_addresses(show: bool) {
+    ADDRESSES.store(show, Ordering::Relaxed);
 }
 
 /// Data of clients: shown only where the operator wants it in logs (`--log-addresses`).

@@ -29,11 +29,12 @@ use tokio::time::timeout;
 use crate::control::{Server, SocketError};
 use crate::engine::{Engine, Input};
 use crate::kernel::{Event, Kernel, KernelError, Settings};
-use crate::openwrt::ubus::Bus;
+use crate::openwrt::object;
+use crate::openwrt::ubus::{self, Bus};
+use crate::openwrt::uci::NoNetworks;
 use clock::Clock;
 pub use log::{level as log_level, one_line};
 use options::Options;
-use reload::Wanted;
 use run::{Daemon, End};
 use signals::Signals;
 
@@ -70,31 +71,56 @@ fn dump(facts: Vec<Input>) -> impl Iterator<Item = Input> {
 }
 
 /// The connection to ubus. Without one the daemon does its work.
-fn start_bus(_options: &Options) -> Option<Bus> {
-    None
+fn start_bus(options: &Options) -> Option<Bus> {
+    match ubus::start(object::spec(&[]), options.ubus_socket.clone()) {
+        Ok(bus) => Some(bus),
+        Err(problem) => {
+            tracing::warn!(error = %problem, "the object is not offered on ubus");
+            None
+        }
+    }
 }
 
-/// Runs the daemon until a signal ends it.
+/// How an orderly run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// The process is to end.
+    Done,
+    /// The process is to execute itself again, with the same arguments: everything is left for that. Signals wait until then.
+    Again,
+}
+
+/// Runs the daemon until a signal, or a new setting, ends it.
 ///
 /// # Errors
 /// Where it cannot start (nothing is left behind then) or not go on.
-pub async fn run(options: Options) -> Result<(), RunError> {
-    let wanted = Wanted::new(&options).with(&options.file_commands);
-    log::start(wanted.log_level(), options.log_addresses);
+pub async fn run(options: Options) -> Result<Ending, RunError> {
+    let wanted = reload::wanted(&options, &NoNetworks);
+    let settings = &options.settings;
+    log::start(wanted.log_level(), settings.log_addresses);
+    for problem in &options.problems {
+        if problem.is_warning() {
+            tracing::warn!(problem = %problem, "configuration");
+        } else {
+            tracing::error!(problem = %problem, "configuration, the default is used");
+        }
+    }
     let failed = |operation| move |source| RunError::Process { operation, source };
     let signals = Signals::new().map_err(failed("take signals"))?;
+    // Whoever executed this process may have let them wait.
+    sys::hold_signals(false).map_err(failed("take signals"))?;
     let clock = Clock::new().map_err(failed("read the clock"))?;
     let seed = clock::seed().map_err(failed("read /dev/urandom"))?;
     // First of all: where another instance answers on the socket, its routes must not be touched.
-    let server = match &options.socket {
+    let server = match &settings.control_socket {
         Some(path) => Some(Server::bind(path).await?),
         None => None,
     };
     let mut kernel = Kernel::open(Settings {
-        tun: options.tun.clone(),
+        tun: settings.capture_device.clone(),
         node_address: options.config.node_address,
         node_client_prefix: options.config.node_client_prefix,
-        metric: options.metric,
+        metric: settings.metric,
         sources: options.config.sources,
     })
     .await?;
@@ -105,12 +131,15 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         engine.handle(clock.now(), input);
     }
 
-    let bus = if options.ubus { start_bus(&options) } else { None };
+    let bus = if settings.ubus { start_bus(&options) } else { None };
     let mut daemon = Daemon::new(engine, kernel, clock, options, bus);
     daemon.start().await;
     let (sender, requests) = mpsc::channel(MAX_REQUESTS);
     let server = server.map(|server| tokio::spawn(server.serve(sender)));
     let end = daemon.run(requests, signals).await;
+    if end == End::Restart {
+        sys::hold_signals(true).map_err(failed("let signals wait"))?;
+    }
     daemon.log_counters();
 
     match end {
@@ -120,6 +149,8 @@ pub async fn run(options: Options) -> Result<(), RunError> {
                 tracing::error!("the kernel did not take everything back in time");
             }
         }
+        // Said already.
+        End::Restart => {}
         End::Leave | End::Broken => {
             tracing::info!("ending, clients' routes are left for the next instance");
         }
@@ -129,5 +160,9 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         // Cancelled, as just asked; waiting for it removes the socket's file before the process ends.
         let _ = server.await;
     }
-    if end == End::Broken { Err(RunError::Broken) } else { Ok(()) }
+    match end {
+        End::Stop | End::Leave => Ok(Ending::Done),
+        End::Restart => Ok(Ending::Again),
+        End::Broken => Err(RunError::Broken),
+    }
 }

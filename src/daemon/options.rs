@@ -5,23 +5,21 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv6Addr};
-use std::path::{Path, PathBuf};
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::Arg;
 use thiserror::Error;
 
 use crate::engine::command::{Argument, COMMANDS, CommandSpec, LogLevel, client_prefix, table};
-use crate::engine::config::{Config, V4Prefix};
+use crate::engine::config::{Config, V4Prefix, node_address, node_client_prefix, plat_prefix};
 use crate::engine::{Command, command::GrammarError};
-use crate::net::{InterfaceName, InvalidValue, Prefix, is_host_address};
+use crate::net::{InterfaceName, InvalidValue, Prefix};
+use crate::openwrt::uci::{Directories, InterfaceRef, NoNetworks, Problem, Settings, add, path};
 
 use super::command_file;
 use super::reload::Wanted;
-
-/// The metric of host routes where `--metric` says nothing: better than what routing daemons install (bird 32).
-pub const DEFAULT_METRIC: u32 = 16;
 
 /// What the command line asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,30 +38,38 @@ pub const VERSION: &str = concat!("l3roamd ", env!("CARGO_PKG_VERSION"));
 /// Everything the daemon is started with.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// What the command line says of the engine's configuration, but for what its commands say.
+    /// What UCI says, if it is read, and the command line over it, but for what its commands say.
+    pub settings: Settings,
+    /// The engine's configuration that follows.
     pub config: Config,
-    /// Where the control socket is; none without `-s`.
-    pub socket: Option<PathBuf>,
-    /// The name of the capture TUN.
-    pub tun: InterfaceName,
-    /// The interface of the local translator; kept for those who ask.
-    pub clat_interface: Option<InterfaceName>,
+    /// Where configuration files are, with `--uci`.
+    pub directories: Option<Directories>,
+    /// What was wrong with them.
+    pub problems: Vec<Problem>,
     /// The file of commands that SIGHUP reads again.
     pub command_file: Option<PathBuf>,
-    /// What that file said at the start.
+    /// What that file said when it was read last.
     pub file_commands: Vec<Command>,
     /// Commands given as long options, in their order.
     pub commands: Vec<Command>,
-    /// How much is logged, as far as no command says.
-    pub log_level: LogLevel,
-    /// Whether logs show MACs and addresses of clients.
-    pub log_addresses: bool,
-    /// The metric of host routes.
-    pub metric: u32,
-    /// Whether the object is offered on ubus.
-    pub ubus: bool,
     /// Where ubusd listens, where that is not the usual place.
     pub ubus_socket: Option<PathBuf>,
+    /// The command line itself, to put it over what UCI says later.
+    draft: Draft,
+}
+
+impl Options {
+    /// Reads UCI and the command file again.
+    ///
+    /// # Errors
+    /// Where anything in them is wrong.
+    pub fn read_again(&self) -> Result<Self, OptionsError> {
+        let new = self.draft.options()?;
+        match new.problems.iter().find(|problem| !problem.is_warning()) {
+            Some(problem) => Err(problem.clone().into()),
+            None => Ok(new),
+        }
+    }
 }
 
 /// Why the command line is refused. Its text is one line.
@@ -104,6 +110,9 @@ pub enum OptionsError {
     /// An interface cannot face nodes and clients at once.
     #[error("option -i: '{0}' is a mesh interface (-m) too, expected an interface in one role")]
     TwoRoles(InterfaceName),
+    /// UCI does not say what it must.
+    #[error("option --uci: {0}")]
+    Uci(#[from] Problem),
     /// The command file cannot be used.
     #[error("option -c: {0}")]
     CommandFile(#[from] command_file::FileError),
@@ -141,7 +150,7 @@ where
         };
         draft.take(&option, &mut parser)?;
     }
-    draft.finish().map(|options| Parsed::Run(Box::new(options)))
+    draft.options().map(|options| Parsed::Run(Box::new(options)))
 }
 
 /// An option as it was written.
@@ -169,12 +178,13 @@ fn syntax(error: &lexopt::Error) -> OptionsError {
     OptionsError::Syntax(error.to_string().chars().map(|c| if c.is_control() { '?' } else { c }).collect())
 }
 
-/// What has been read so far.
-#[derive(Default)]
+/// What the command line says.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 struct Draft {
+    directories: Option<Directories>,
     node_address: Option<Ipv6Addr>,
     node_client_prefix: Option<Prefix>,
-    v4_prefix: V4Prefix,
+    v4_prefix: Option<V4Prefix>,
     plat_prefix: Option<Ipv6Addr>,
     prefixes: Vec<Prefix>,
     mesh_interfaces: Vec<InterfaceName>,
@@ -227,9 +237,14 @@ impl Draft {
             Name::Short('P') => self.node_client_prefix = Some(node_client_prefix(&value()?).map_err(bad)?),
             Name::Short('s') => self.socket = Some(path(&value()?).map_err(bad)?),
             Name::Short('t') => self.export_table = Some(table(&value()?).map_err(bad)?),
-            Name::Short('4') => self.v4_prefix = v4_prefix(&value()?).map_err(bad)?,
+            Name::Short('4') => self.v4_prefix = Some(v4_prefix(&value()?).map_err(bad)?),
             Name::Short('D') => self.tun = Some(value()?.parse().map_err(bad)?),
             Name::Long(long) => match long.as_str() {
+                "uci" => {
+                    let directory = parser.optional_value().map(PathBuf::from);
+                    self.directories =
+                        Some(directory.map_or_else(Directories::default, |path| Directories::only(&path)));
+                }
                 "no-netlink" => self.without_netlink = true,
                 "no-ndp" => self.without_ndp = true,
                 "no-nl80211" => self.without_nl80211 = true,
@@ -263,66 +278,82 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(self) -> Result<Options, OptionsError> {
-        let node_address = self.node_address.ok_or(OptionsError::Missing {
-            option: "-a",
-            expected: "the address of this node such as -a 2001:db8::1",
+    /// What is wanted as a whole. Reads the files that the command line names.
+    fn options(&self) -> Result<Options, OptionsError> {
+        let (mut settings, mut problems) = match &self.directories {
+            Some(directories) => directories.load(),
+            None => (Settings::of_command_line(), Vec::new()),
+        };
+        self.put_over(&mut settings);
+        let node_address = settings.node_address.ok_or_else(|| match &self.directories {
+            // Why it is not known is worth more than that.
+            Some(directories) => {
+                let broken = problems.iter().find(|problem| !problem.is_warning()).cloned();
+                broken.unwrap_or_else(|| directories.no_node_address()).into()
+            }
+            None => OptionsError::Missing {
+                option: "-a",
+                expected: "the address of this node such as -a 2001:db8::1",
+            },
         })?;
         let file_commands = match &self.command_file {
             Some(path) => command_file::read(path)?,
             None => Vec::new(),
         };
-        let mut config = Config::new(node_address);
-        config.node_client_prefix = self.node_client_prefix.unwrap_or(config.node_client_prefix);
-        config.v4_prefix = self.v4_prefix;
-        config.plat_prefix = self.plat_prefix;
-        config.prefixes = self.prefixes;
-        config.mesh_interfaces = self.mesh_interfaces;
-        config.client_interfaces = self.client_interfaces;
-        config.client_bridge = self.client_bridge;
-        config.export_table = self.export_table.unwrap_or(config.export_table);
-        config.sources.netlink = !self.without_netlink;
-        config.sources.ndp = !self.without_ndp;
-        config.sources.nl80211 = !self.without_nl80211;
-        config.sources.hostapd = !self.without_hostapd;
-        config.tunables.seek_delay = self.seek_delay.unwrap_or(config.tunables.seek_delay);
-        let tun = match self.tun {
-            Some(tun) => tun,
-            None => "l3roam0"
-                .parse()
-                .map_err(|error| OptionsError::BadValue { option: "-D".to_owned(), error })?,
-        };
-        let options = Options {
-            config,
-            socket: self.socket,
-            tun,
-            clat_interface: self.clat_interface,
-            command_file: self.command_file,
+        let mut options = Options {
+            config: settings.config(node_address),
+            settings,
+            directories: self.directories.clone(),
+            problems: Vec::new(),
+            command_file: self.command_file.clone(),
             file_commands,
-            commands: self.commands,
-            log_level: if self.debug { LogLevel::Debug } else { LogLevel::Info },
-            log_addresses: self.log_addresses,
-            metric: self.metric.unwrap_or(DEFAULT_METRIC),
-            ubus: !self.without_ubus,
-            ubus_socket: self.ubus_socket,
+            commands: self.commands.clone(),
+            ubus_socket: self.ubus_socket.clone(),
+            draft: self.clone(),
         };
         // As a whole, commands included: the order of options does not matter, and prefixes may come from the file.
-        Wanted::new(&options).with(&options.file_commands).check()?;
+        let wanted = Wanted::new(&options, &NoNetworks).with(&options.file_commands);
+        match (wanted.check(), &self.directories) {
+            // Nothing can be served, and the interfaces can be prepared for the day when it can.
+            (Err(OptionsError::Missing { .. }), Some(directories)) => problems.push(directories.no_prefix()),
+            (checked, _) => checked?,
+        }
+        options.problems = problems;
         Ok(options)
     }
-}
 
-fn add<T: PartialEq>(list: &mut Vec<T>, item: T) {
-    if !list.contains(&item) {
-        list.push(item);
+    /// Lists are added, everything else replaces what UCI says.
+    fn put_over(&self, settings: &mut Settings) {
+        fn replace<T: Clone>(old: &mut T, new: &Option<T>) {
+            if let Some(new) = new {
+                old.clone_from(new);
+            }
+        }
+        let device = |name: &InterfaceName| InterfaceRef::Device(name.clone());
+        settings.node_address = self.node_address.or(settings.node_address);
+        replace(&mut settings.node_client_prefix, &self.node_client_prefix);
+        replace(&mut settings.v4_prefix, &self.v4_prefix);
+        settings.plat_prefix = self.plat_prefix.or(settings.plat_prefix);
+        self.prefixes.iter().for_each(|prefix| add(&mut settings.prefixes, *prefix));
+        self.mesh_interfaces.iter().for_each(|name| add(&mut settings.mesh_interfaces, device(name)));
+        self.client_interfaces.iter().for_each(|name| add(&mut settings.client_interfaces, device(name)));
+        settings.client_bridge = self.client_bridge.as_ref().map(device).or(settings.client_bridge.take());
+        replace(&mut settings.export_table, &self.export_table);
+        settings.control_socket = self.socket.clone().or(settings.control_socket.take());
+        replace(&mut settings.capture_device, &self.tun);
+        settings.clat_interface = self.clat_interface.as_ref().map(device).or(settings.clat_interface.take());
+        settings.sources.netlink &= !self.without_netlink;
+        settings.sources.ndp &= !self.without_ndp;
+        settings.sources.nl80211 &= !self.without_nl80211;
+        settings.source_hostapd &= !self.without_hostapd;
+        settings.ubus &= !self.without_ubus;
+        replace(&mut settings.tunables.seek_delay, &self.seek_delay);
+        replace(&mut settings.metric, &self.metric);
+        settings.log_addresses |= self.log_addresses;
+        if self.debug {
+            settings.log_level = LogLevel::Debug;
+        }
     }
-}
-
-fn path(text: &str) -> Result<PathBuf, InvalidValue> {
-    if text.is_empty() || text.contains('\0') {
-        return Err(InvalidValue::new(text, "a path such as /var/run/l3roamd.sock"));
-    }
-    Ok(Path::new(text).to_owned())
 }
 
 fn number(
@@ -333,30 +364,6 @@ fn number(
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let number = digits.then(|| text.parse().ok()).flatten();
     number.filter(|n| range.contains(n)).ok_or_else(|| InvalidValue::new(text, expected))
-}
-
-fn node_address(text: &str) -> Result<Ipv6Addr, InvalidValue> {
-    let address: Option<Ipv6Addr> = text.parse().ok();
-    address
-        .filter(|address| is_host_address(IpAddr::V6(*address)))
-        .ok_or_else(|| InvalidValue::new(text, "the IPv6 address of this node such as 2001:db8::1"))
-}
-
-fn node_client_prefix(text: &str) -> Result<Prefix, InvalidValue> {
-    let prefix: Prefix = text.parse()?;
-    // The interface identifier takes the low 64 bits.
-    if prefix.address().is_ipv4() || prefix.length() > 64 || prefix.address().is_multicast() {
-        return Err(InvalidValue::new(text, "an IPv6 prefix of at most 64 bits such as fec0::/64"));
-    }
-    Ok(prefix)
-}
-
-fn plat_prefix(text: &str) -> Result<Ipv6Addr, InvalidValue> {
-    let prefix: Prefix = text.parse()?;
-    match (prefix.address(), prefix.length()) {
-        (IpAddr::V6(address), 96) => Ok(address),
-        _ => Err(InvalidValue::new(text, "an IPv6 prefix of 96 bits such as 64:ff9b::/96")),
-    }
 }
 
 fn v4_prefix(text: &str) -> Result<V4Prefix, InvalidValue> {
@@ -391,6 +398,9 @@ Usage: l3roamd -a <address> -p <prefix> [option]...
   --no-ubus            do not offer the object l3roamd on ubus
   --seek-delay <ms>    how long an unknown address is looked for here before the mesh is asked
   --ubus-socket <path> where ubusd listens, where that is not the usual place
+  --uci[=<directory>]  read the UCI configuration l3roamd, from /var/run/uci or /etc/config where no directory is
+                       given; -a and -p are not mandatory then. Other options add to its lists and replace what else
+                       it says. SIGHUP applies what changed in it
 
 Commands, each an option --<name> \"<arguments>\" too, a line of the command file and a request on the control socket:
 ";

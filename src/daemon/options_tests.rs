@@ -1,5 +1,7 @@
 //! What the command line accepts and how it refuses.
 
+use std::path::Path;
+
 use super::*;
 
 const MANDATORY: [&str; 4] = ["-a", "2001:db8::1", "-p", "2001:db8:1::/64"];
@@ -47,14 +49,14 @@ fn the_command_line_of_gluon_is_read() {
         "tun7",
         "--no-nl80211",
     ]);
-    assert_eq!(options.config.mesh_interfaces.len(), 2);
+    assert_eq!(options.settings.mesh_interfaces.len(), 2);
     assert_eq!(options.config.prefixes.len(), 2);
     assert_eq!(options.config.export_table, 10);
     assert_eq!(options.config.plat_prefix, Some("64:ff9b::".parse().unwrap()));
     assert_eq!(options.config.v4_prefix.address(), "64:ff9b::".parse::<Ipv6Addr>().unwrap());
-    assert_eq!(options.tun.as_str(), "tun7");
-    assert_eq!(options.clat_interface.unwrap().as_str(), "clat");
-    assert_eq!(options.socket.unwrap(), Path::new("/var/run/l3roamd.sock"));
+    assert_eq!(options.settings.capture_device.as_str(), "tun7");
+    assert_eq!(options.settings.clat_interface.unwrap().as_str(), "clat");
+    assert_eq!(options.settings.control_socket.unwrap(), Path::new("/var/run/l3roamd.sock"));
     let sources = options.config.sources;
     assert!(sources.netlink && sources.ndp && !sources.nl80211, "--no-nl80211 means what it says");
 }
@@ -64,16 +66,19 @@ fn defaults_are_those_of_the_c_daemon() {
     let options = run(&[]);
     assert_eq!(options.config.export_table, 254);
     assert_eq!(options.config.node_client_prefix.to_string(), "fec0::/64");
-    assert_eq!(options.tun.as_str(), "l3roam0");
-    assert_eq!((options.socket, options.log_level, options.metric), (None, LogLevel::Info, 16));
+    assert_eq!(options.settings.capture_device.as_str(), "l3roam0");
+    assert_eq!(
+        (options.settings.control_socket, options.settings.log_level, options.settings.metric),
+        (None, LogLevel::Info, 16)
+    );
 }
 
 #[test]
 fn options_are_read_as_getopt_reads_them_in_any_order() {
     let options = run(&["-vdt5", "-mmesh0", "--seek-delay=300", "--metric", "20"]);
     assert_eq!(options.config.export_table, 5);
-    assert_eq!(options.log_level, LogLevel::Debug);
-    assert_eq!(options.metric, 20);
+    assert_eq!(options.settings.log_level, LogLevel::Debug);
+    assert_eq!(options.settings.metric, 20);
     assert_eq!(options.config.tunables.seek_delay, Duration::from_millis(300));
     let reversed = parse(["--metric", "20", "--seek-delay=300", "-mmesh0", "-vdt5"].iter().chain(&MANDATORY));
     assert_eq!(reversed, Ok(Parsed::Run(Box::new(options))));
@@ -146,4 +151,94 @@ fn help_lists_every_option_and_every_command_under_both_names() {
     assert_eq!(parse(["-h"]), Ok(Parsed::Help));
     assert_eq!(parse(["-V"]), Ok(Parsed::Version));
     assert_eq!(VERSION, "l3roamd 0.1.0");
+}
+
+/// A directory of UCI files, gone when dropped.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str, text: &str) -> Self {
+        let place = Self(std::env::temp_dir().join(format!("l3roamd-options-{name}-{}", std::process::id())));
+        std::fs::create_dir_all(&place.0).unwrap();
+        place.write(text);
+        std::fs::write(place.0.join("network"), "config interface loopback\noption proto static\n").unwrap();
+        place
+    }
+
+    fn write(&self, text: &str) {
+        std::fs::write(self.0.join("l3roamd"), format!("config l3roamd main\n{text}\n")).unwrap();
+    }
+
+    fn option(&self) -> String {
+        format!("--uci={}", self.0.display())
+    }
+
+    fn run(&self, arguments: &[&str]) -> Options {
+        match parse([self.option().as_str()].iter().chain(arguments)).unwrap() {
+            Parsed::Run(options) => *options,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn options_beside_uci_add_to_its_lists_and_replace_the_rest() {
+    let place = Place::new(
+        "beside",
+        "option node_address 2001:db8::1\nlist prefix 10.0.0.0/8\noption metric 5\noption export_table 9",
+    );
+    let options =
+        place.run(&["-p", "2001:db8:1::/64", "-p", "10.0.0.0/8", "--metric", "7", "-d", "--no-ndp"]);
+    assert_eq!((options.settings.prefixes.len(), options.settings.metric), (2, 7));
+    assert_eq!((options.settings.export_table, options.settings.log_level), (9, LogLevel::Debug));
+    assert!(!options.settings.sources.ndp && options.problems.is_empty());
+    assert_eq!(options.settings.control_socket.as_deref(), Some(Path::new("/var/run/l3roamd.sock")));
+    place.write("option node_address 2001:db8::1\noption metric 6\noption log_level trace");
+    let again = options.read_again().unwrap();
+    assert_eq!(
+        (again.settings.metric, again.settings.prefixes.len()),
+        (7, 2),
+        "the command line still counts"
+    );
+    assert_eq!(again.settings.export_table, 254);
+    assert_eq!(options.settings.restart_for(&again.settings), None);
+}
+
+#[test]
+fn only_a_missing_node_address_stops_a_start_from_uci() {
+    let place = Place::new("address", "option metric 0\noption prefix x");
+    let text = parse([place.option()]).unwrap_err().to_string();
+    assert!(text.contains("metric"), "the first that is wrong: {text}");
+    place.write("");
+    let text = parse([place.option()]).unwrap_err().to_string();
+    assert!(text.contains("option --uci: ") && text.contains("'node_address': missing"), "{text}");
+    let options = place.run(&["-a", "2001:db8::1"]);
+    assert!(options.problems.iter().all(Problem::is_warning) && options.problems.len() == 1, "no prefix");
+    place.write("option node_address 2001:db8::1\noption metric 0\noption export_table x");
+    let options = place.run(&[]);
+    assert_eq!((options.settings.metric, options.settings.export_table), (16, 254));
+    assert_eq!(options.problems.iter().filter(|problem| !problem.is_warning()).count(), 2);
+}
+
+#[test]
+fn what_is_wrong_is_refused_when_uci_is_read_again() {
+    let place = Place::new("again", "option node_address 2001:db8::1\noption prefix 10.0.0.0/8");
+    let options = place.run(&[]);
+    for (text, needle) in [
+        ("option node_address 2001:db8::1\noption prefix '10.0.0.0/8 x'", "'x'"),
+        ("option node_address 2001:db8::1\nfoo bar", ":3: 'foo'"),
+        ("option prefix 10.0.0.0/8", "node_address"),
+    ] {
+        place.write(text);
+        let error = options.read_again().unwrap_err().to_string();
+        assert!(error.contains(needle), "{text}: {error}");
+    }
+    place.write("option node_address 2001:db8::1\noption fly 1");
+    assert_eq!(options.read_again().unwrap().problems.len(), 2, "unknown option, no prefix: warnings");
 }

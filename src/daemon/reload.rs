@@ -1,19 +1,22 @@
-//! What command line and command file describe together, and the difference between two command files, as commands (SIGHUP).
+//! What UCI, command line and command file describe together, and the difference between two such descriptions, as commands (SIGHUP).
 //!
 //! Commands that describe how things should be are folded into the configuration before the engine starts: what an earlier
 //! instance left is adopted by what the configuration says then. Commands that order something are carried out afterwards.
 //!
-//! What was changed at run time by other ways in stays as it is: only what differs between the files is touched.
+//! What was changed at run time by other ways in stays as it is: only what differs between what was read is touched.
 
 use crate::engine::command::LogLevel;
+use crate::engine::config::Adjustable;
 use crate::engine::{Command, Config};
 use crate::net::{InterfaceName, Prefix};
+use crate::openwrt::uci::{Networks, add};
 
 use super::options::{Options, OptionsError};
 
-/// What the command line, and a command file on top of it, want to be so.
+/// What UCI, the command line over it, and a command file on top of both, want to be so.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wanted {
+    adjustable: Adjustable,
     mesh_interfaces: Vec<InterfaceName>,
     client_interfaces: Vec<InterfaceName>,
     prefixes: Vec<Prefix>,
@@ -22,14 +25,21 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// What the command line wants.
-    pub fn new(options: &Options) -> Self {
+    /// What UCI and the command line want, of interfaces by the devices that `networks` knows for them.
+    pub fn new(options: &Options, networks: &dyn Networks) -> Self {
+        let settings = &options.settings;
+        let devices = settings.devices(networks);
         let wanted = Self {
-            mesh_interfaces: options.config.mesh_interfaces.clone(),
-            client_interfaces: options.config.client_interfaces.clone(),
-            prefixes: options.config.prefixes.clone(),
-            export_table: options.config.export_table,
-            log_level: options.log_level,
+            adjustable: Adjustable {
+                client_bridge: devices.bridge,
+                plat_prefix: settings.plat_prefix,
+                tunables: settings.tunables.clone(),
+            },
+            mesh_interfaces: devices.mesh,
+            client_interfaces: devices.client,
+            prefixes: settings.prefixes.clone(),
+            export_table: settings.export_table,
+            log_level: settings.log_level,
         };
         wanted.with(&options.commands)
     }
@@ -57,9 +67,15 @@ impl Wanted {
             mesh_interfaces: self.mesh_interfaces.clone(),
             client_interfaces: self.client_interfaces.clone(),
             prefixes: self.prefixes.clone(),
+            client_bridge: self.adjustable.client_bridge.clone(),
             export_table: self.export_table,
             ..config.clone()
         }
+    }
+
+    /// What changes without a command.
+    pub const fn adjustable(&self) -> &Adjustable {
+        &self.adjustable
     }
 
     /// How much is to be logged.
@@ -72,13 +88,13 @@ impl Wanted {
         let mut wanted = self.clone();
         for command in commands {
             match command {
-                Command::AttachMeshInterface(name) => add(&mut wanted.mesh_interfaces, name),
+                Command::AttachMeshInterface(name) => add(&mut wanted.mesh_interfaces, name.clone()),
                 Command::DetachMeshInterface(name) => wanted.mesh_interfaces.retain(|other| other != name),
-                Command::AttachClientInterface(name) => add(&mut wanted.client_interfaces, name),
+                Command::AttachClientInterface(name) => add(&mut wanted.client_interfaces, name.clone()),
                 Command::DetachClientInterface(name) => {
                     wanted.client_interfaces.retain(|other| other != name)
                 }
-                Command::AddPrefix(prefix) => add(&mut wanted.prefixes, prefix),
+                Command::AddPrefix(prefix) => add(&mut wanted.prefixes, *prefix),
                 Command::RemovePrefix(prefix) => wanted.prefixes.retain(|other| other != prefix),
                 Command::SetExportTable(table) => wanted.export_table = *table,
                 Command::SetLogLevel(level) => wanted.log_level = *level,
@@ -111,12 +127,6 @@ impl Wanted {
     }
 }
 
-fn add<T: Clone + PartialEq>(list: &mut Vec<T>, item: &T) {
-    if !list.contains(item) {
-        list.push(item.clone());
-    }
-}
-
 fn only_in<'a, T: Clone + PartialEq>(list: &'a [T], other: &'a [T]) -> impl Iterator<Item = T> + 'a {
     list.iter().filter(|item| !other.contains(item)).cloned()
 }
@@ -146,25 +156,45 @@ pub const fn is_order(command: &Command) -> bool {
     }
 }
 
-/// The commands that lead from the command file `old` to `new`, on top of what the command line wants: the difference of
-/// what both want, then the orders of `new` that `old` did not give.
-pub fn difference(base: &Wanted, old: &[Command], new: &[Command]) -> Vec<Command> {
-    let mut commands = base.with(old).difference(&base.with(new));
-    commands.extend(only_in(new, old).filter(is_order));
+/// The commands that lead from what `old` wanted to what `new` wants: the difference, then the orders of `new`'s command file that
+/// `old`'s did not give.
+pub fn difference(old: &Options, new: &Options, networks: &dyn Networks) -> Vec<Command> {
+    let mut commands = wanted(old, networks).difference(&wanted(new, networks));
+    commands.extend(only_in(&new.file_commands, &old.file_commands).filter(is_order));
     commands
+}
+
+/// What `options` want, command file included.
+pub fn wanted(options: &Options, networks: &dyn Networks) -> Wanted {
+    Wanted::new(options, networks).with(&options.file_commands)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::daemon::options::{Parsed, parse};
+    use crate::openwrt::uci::NoNetworks;
 
-    fn base() -> Wanted {
+    fn options() -> Options {
         let arguments = ["-a", "2001:db8::1", "-p", "10.0.0.0/8", "-m", "mesh0", "--set-export-table", "9"];
         match parse(arguments).unwrap() {
-            Parsed::Run(options) => Wanted::new(&options),
+            Parsed::Run(options) => *options,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn base() -> Wanted {
+        Wanted::new(&options(), &NoNetworks)
+    }
+
+    /// The commands that lead from one command file to another.
+    fn between(old: &[Command], new: &[Command]) -> Vec<Command> {
+        let with = |commands: &[Command]| {
+            let mut options = options();
+            options.file_commands = commands.to_vec();
+            options
+        };
+        difference(&with(old), &with(new), &NoNetworks)
     }
 
     fn file(lines: &[&str]) -> Vec<Command> {
@@ -178,7 +208,7 @@ mod tests {
             "attach-client-interface eth0",
             "probe 10.0.0.1 02:00:00:00:00:01",
         ]);
-        assert_eq!(difference(&base(), &lines, &lines), []);
+        assert_eq!(between(&lines, &lines), []);
     }
 
     #[test]
@@ -197,7 +227,7 @@ mod tests {
             "set-export-table 9",
             "set-log-level info",
         ]);
-        assert_eq!(difference(&base(), &old, &[]), expected);
+        assert_eq!(between(&old, &[]), expected);
     }
 
     #[test]
@@ -213,7 +243,7 @@ mod tests {
             "attach-client-interface eth0",
             "drop-client 02:00:00:00:00:02",
         ]);
-        assert_eq!(difference(&base(), &old, &new), expected);
+        assert_eq!(between(&old, &new), expected);
     }
 
     #[test]

@@ -11,16 +11,17 @@ use super::bus::BusLink;
 use super::clock::Clock;
 use super::dispatch::{Answer, dispatch};
 use super::failures::Failures;
-use super::options::{Options, OptionsError};
-use super::reload::{self, Wanted};
+use super::options::Options;
+use super::reload;
 use super::resync::Resync;
 use super::seeks::Seeks;
 use super::signals::{Signal, Signals};
-use super::{Event, Kernel, KernelError, command_file, notices};
+use super::{Event, Kernel, KernelError, log, notices};
 use crate::control::{Reply, Request};
 use crate::engine::{Action, Command, Engine, Input, Notice, Output, Report};
 use crate::openwrt::object;
 use crate::openwrt::ubus::{Bus, Event as BusEvent};
+use crate::openwrt::uci::{Networks, NoNetworks};
 use crate::time::Timestamp;
 
 /// Events fed before the engine is drained: enough to keep up, few enough that the first one's answer does not wait.
@@ -35,6 +36,8 @@ pub enum End {
     Stop,
     /// Leave everything for adoption.
     Leave,
+    /// Leave everything for adoption by this process, which starts itself anew: a setting asks for it that no running one can change.
+    Restart,
     /// The kernel side is lost: leave everything for adoption by the instance that procd starts.
     Broken,
 }
@@ -47,14 +50,15 @@ pub struct Daemon {
     pub(super) started: Timestamp,
     failures: Failures,
     resync: Resync,
+    /// What was read last and was right.
     pub(super) options: Options,
     pub(super) bus: BusLink,
     /// Who waits for an address to be found.
     pub(super) seeks: Seeks,
     /// Answers that go out when what was ordered is done.
     pub(super) answers: Vec<(Asker, Reply)>,
-    /// The last command file that was right.
-    file_commands: Vec<Command>,
+    /// How the loop is to end, when the answers are sent.
+    ending: Option<End>,
     /// The engine has more to say than one round took.
     unfinished: bool,
     /// Reading or comparing the kernel's state fails at present.
@@ -73,7 +77,6 @@ enum Wake {
 impl Daemon {
     /// A daemon whose engine has been told what the kernel holds.
     pub fn new(engine: Engine, kernel: Kernel, clock: Clock, options: Options, bus: Option<Bus>) -> Self {
-        let file_commands = options.file_commands.clone();
         Self {
             engine,
             kernel,
@@ -85,7 +88,7 @@ impl Daemon {
             bus: BusLink::new(bus),
             seeks: Seeks::default(),
             answers: Vec::new(),
-            file_commands,
+            ending: None,
             unfinished: false,
             kernel_silent: false,
         }
@@ -136,6 +139,9 @@ impl Daemon {
             self.compare_if_due().await;
             // Only now: who is told OK finds it done.
             self.answer(now);
+            if let Some(end) = self.ending {
+                return end;
+            }
         }
     }
 
@@ -323,24 +329,58 @@ impl Daemon {
         }
     }
 
-    /// Applies what changed in the command file, and compares the kernel's state in any case. Says what became of it.
+    /// Who knows the interfaces of netifd.
+    fn networks(&self) -> &dyn Networks {
+        &NoNetworks
+    }
+
+    /// Applies what changed in UCI and in the command file, and compares the kernel's state in any case. Where they are wrong, or part of
+    /// them is, nothing changes. Says what became of it.
     pub(super) async fn reload(&mut self) -> Reply {
         self.resync.want("reload");
-        let Some(path) = &self.options.command_file else { return Reply::Done };
-        let base = Wanted::new(&self.options);
-        let read = command_file::read(path).map_err(OptionsError::from);
-        match read.and_then(|new| base.with(&new).check().map(|()| new)) {
-            Ok(new) => {
-                let commands = reload::difference(&base, &self.file_commands, &new);
-                info!(commands = commands.len(), "command file read again");
-                self.file_commands = new;
-                self.obey(&commands).await;
-                Reply::Done
-            }
+        if self.options.directories.is_none() && self.options.command_file.is_none() {
+            return Reply::Done;
+        }
+        let new = match self.options.read_again() {
+            Ok(new) => new,
             Err(problem) => {
-                error!(error = %problem, "command file refused, nothing is changed");
-                Reply::Failed("the command file is refused, nothing is changed")
+                error!(error = %problem, "configuration refused, nothing is changed");
+                return Reply::Failed("the configuration is refused, nothing is changed");
             }
+        };
+        new.problems.iter().for_each(|problem| warn!(problem = %problem, "configuration"));
+        if let Some(option) = self.options.settings.restart_for(&new.settings) {
+            info!(option, "restarting in place, the option asks for it");
+            if new.settings.node_client_prefix != self.options.settings.node_client_prefix {
+                self.withdraw_node_client_addresses().await;
+            }
+            self.ending = Some(End::Restart);
+        } else {
+            self.change_to(new).await;
+        }
+        Reply::Done
+    }
+
+    /// Makes what `new` wants of what is wanted now.
+    async fn change_to(&mut self, new: Options) {
+        let commands = reload::difference(&self.options, &new, self.networks());
+        let (old_wanted, wanted) =
+            (reload::wanted(&self.options, self.networks()), reload::wanted(&new, self.networks()));
+        let adjusted = old_wanted.adjustable() != wanted.adjustable();
+        info!(commands = commands.len(), adjusted, "configuration read again");
+        log::show_addresses(new.settings.log_addresses);
+        self.options = new;
+        if adjusted {
+            self.engine.adjust(self.clock.now(), wanted.adjustable().clone());
+            self.drain().await;
+        }
+        self.obey(&commands).await;
+    }
+
+    /// Takes the node-client addresses back: whoever comes next has others, and would not know these as ours.
+    async fn withdraw_node_client_addresses(&mut self) {
+        for address in self.engine.desired_state().node_client_addresses {
+            self.kernel.apply(Action::RemoveNodeClientAddress(address)).await;
         }
     }
 }

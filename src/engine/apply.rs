@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::Engine;
 use super::command::Command;
+use super::config::Adjustable;
 use super::interfaces::Role;
 use super::output::{Action, LeaveReason};
 use crate::net::{InterfaceName, Mac, Prefix};
@@ -82,6 +83,22 @@ impl Engine {
             | Command::HasRoute(_)
             | Command::Report(_)
             | Command::Reload => Ok(()),
+        }
+    }
+
+    /// Changes what may change without a command. Nobody is dropped for it, not even where a limit is below what there is; timers that
+    /// run already run out as they were set.
+    pub fn adjust(&mut self, now: Timestamp, new: Adjustable) {
+        if self.ended {
+            return;
+        }
+        self.advance(now);
+        let Adjustable { client_bridge, plat_prefix, tunables } = new;
+        self.config.plat_prefix = plat_prefix;
+        self.config.tunables = tunables;
+        if self.config.client_bridge != client_bridge {
+            self.config.client_bridge = client_bridge;
+            self.refresh_interfaces();
         }
     }
 

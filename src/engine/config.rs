@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::net::{InterfaceName, InvalidValue, Prefix};
+use crate::net::{InterfaceName, InvalidValue, Prefix, is_host_address};
 
 /// What the engine is configured to do. Interfaces and prefixes may be changed at run time by commands.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,6 +53,18 @@ impl Config {
     }
 }
 
+/// What of the configuration may change while the engine runs and has no command: see
+/// [`Engine::adjust`](super::Engine::adjust).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Adjustable {
+    /// As in [`Config`].
+    pub client_bridge: Option<InterfaceName>,
+    /// As in [`Config`].
+    pub plat_prefix: Option<Ipv6Addr>,
+    /// As in [`Config`].
+    pub tunables: Tunables,
+}
+
 /// The /96 by which IPv4 addresses travel in the intercom.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct V4Prefix(Ipv6Addr);
@@ -100,6 +112,42 @@ impl V4Prefix {
         } else {
             IpAddr::V6(address)
         }
+    }
+}
+
+/// Reads the address of a node.
+///
+/// # Errors
+/// Where it is not the IPv6 address of a host.
+pub fn node_address(text: &str) -> Result<Ipv6Addr, InvalidValue> {
+    let address: Option<Ipv6Addr> = text.parse().ok();
+    address
+        .filter(|address| is_host_address(IpAddr::V6(*address)))
+        .ok_or_else(|| InvalidValue::new(text, "the IPv6 address of this node such as 2001:db8::1"))
+}
+
+/// Reads the prefix of node-client addresses.
+///
+/// # Errors
+/// Where it is no IPv6 prefix of at most 64 bits.
+pub fn node_client_prefix(text: &str) -> Result<Prefix, InvalidValue> {
+    let prefix: Prefix = text.parse()?;
+    // The interface identifier takes the low 64 bits.
+    if prefix.address().is_ipv4() || prefix.length() > 64 || prefix.address().is_multicast() {
+        return Err(InvalidValue::new(text, "an IPv6 prefix of at most 64 bits such as fec0::/64"));
+    }
+    Ok(prefix)
+}
+
+/// Reads a PLAT prefix.
+///
+/// # Errors
+/// Where it is no IPv6 prefix of 96 bits.
+pub fn plat_prefix(text: &str) -> Result<Ipv6Addr, InvalidValue> {
+    let prefix: Prefix = text.parse()?;
+    match (prefix.address(), prefix.length()) {
+        (IpAddr::V6(address), 96) => Ok(address),
+        _ => Err(InvalidValue::new(text, "an IPv6 prefix of 96 bits such as 64:ff9b::/96")),
     }
 }
 

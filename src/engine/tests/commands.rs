@@ -97,3 +97,32 @@ fn prefixes_and_interfaces_are_bounded() {
         (0..100).filter(|n| run(&mut bench, &format!("attach-mesh-interface m{n}")).is_ok()).count();
     assert_eq!(attached, 63, "one was there");
 }
+
+#[test]
+fn limits_below_what_there_is_drop_nobody_and_count_from_now_on() {
+    let mut bench = Bench::new();
+    for n in 1..=5 {
+        bench.hears(mac(n), v6(n));
+    }
+    bench.hears(mac(1), v6(11));
+    bench.drain();
+    let stands = bench.engine.desired_state();
+    let mut tunables = crate::engine::config::Tunables::default();
+    (tunables.max_clients, tunables.max_addresses, tunables.max_former) = (2, 1, 0);
+    (tunables.max_queue_packets, tunables.max_peers, tunables.client_age) = (1, 1, Duration::from_secs(1));
+    let adjustable = crate::engine::config::Adjustable {
+        client_bridge: None,
+        plat_prefix: Some("64:ff9b::".parse().unwrap()),
+        tunables: tunables.clone(),
+    };
+    bench.engine.adjust(bench.now, adjustable);
+    assert_eq!(bench.engine.poll(), None, "nothing is to be done");
+    assert_eq!(bench.engine.desired_state(), stands);
+    assert_eq!(bench.engine.config().tunables, tunables);
+    for n in 1..=5 {
+        bench.hears(mac(n), v6(n));
+    }
+    bench.hears(mac(6), v6(6));
+    assert_eq!(bench.engine.desired_state().routes, stands.routes);
+    assert_eq!(bench.count(Counter::ClientLimit), 1);
+}

@@ -26,8 +26,9 @@ pub(super) fn config(view: &View<'_>) -> Table {
         sources,
         tunables,
     } = view.engine.config();
-    let Sources { netlink, ndp, nl80211 } = sources;
+    let Sources { netlink, ndp, nl80211, hostapd } = sources;
     let options = view.options;
+    let settings = &options.settings;
     let mut table = Table::new();
     let mut set = |name: &str, value: Value| table.insert(name.to_owned(), value);
     set("node_address", text(node_address));
@@ -37,17 +38,17 @@ pub(super) fn config(view: &View<'_>) -> Table {
     set("mesh_interfaces", texts(mesh_interfaces));
     set("client_interfaces", texts(client_interfaces));
     set("export_table", (*export_table).into());
-    set("metric", options.metric.into());
-    set("tun", text(&options.tun));
-    set("sources", json!({ "netlink": netlink, "ndp": ndp, "nl80211": nl80211 }));
+    set("metric", settings.metric.into());
+    set("tun", text(&settings.capture_device));
+    set("sources", json!({ "netlink": netlink, "ndp": ndp, "nl80211": nl80211, "hostapd": hostapd }));
     set("log_level", log_level().name().into());
-    set("log_addresses", options.log_addresses.into());
+    set("log_addresses", settings.log_addresses.into());
     set("tunables", Value::Object(tunables_table(tunables)));
     let optional = [
         ("client_bridge", client_bridge.as_ref().map(text)),
         ("plat_prefix", plat_prefix.as_ref().map(|prefix| format!("{prefix}/96").into())),
-        ("clat_interface", options.clat_interface.as_ref().map(text)),
-        ("socket", options.socket.as_ref().map(|path| text(&path.display()))),
+        ("clat_interface", settings.clat_interface.as_ref().map(|name| name.as_str().into())),
+        ("socket", settings.control_socket.as_ref().map(|path| text(&path.display()))),
         ("command_file", options.command_file.as_ref().map(|path| text(&path.display()))),
     ];
     for (name, value) in optional {
