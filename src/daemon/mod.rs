@@ -36,7 +36,7 @@ use clock::Clock;
 pub use log::{level as log_level, one_line};
 use options::Options;
 use run::{Daemon, End};
-use signals::Signals;
+use signals::{Signal, Signals};
 
 /// Commands of the control socket that wait for the loop.
 const MAX_REQUESTS: usize = 64;
@@ -106,7 +106,7 @@ pub async fn run(options: Options) -> Result<Ending, RunError> {
         }
     }
     let failed = |operation| move |source| RunError::Process { operation, source };
-    let signals = Signals::new().map_err(failed("take signals"))?;
+    let mut signals = Signals::new().map_err(failed("take signals"))?;
     // Whoever executed this process may have let them wait.
     sys::hold_signals(false).map_err(failed("take signals"))?;
     let clock = Clock::new().map_err(failed("read the clock"))?;
@@ -136,9 +136,15 @@ pub async fn run(options: Options) -> Result<Ending, RunError> {
     daemon.start().await;
     let (sender, requests) = mpsc::channel(MAX_REQUESTS);
     let server = server.map(|server| tokio::spawn(server.serve(sender)));
-    let end = daemon.run(requests, signals).await;
+    let mut end = daemon.run(requests, &mut signals).await;
     if end == End::Restart {
         sys::hold_signals(true).map_err(failed("let signals wait"))?;
+        // What came before that counts, and nobody else would hear of it.
+        match timeout(Duration::from_millis(1), signals.next()).await {
+            Ok(Signal::Stop) => end = End::Stop,
+            Ok(Signal::Leave) => end = End::Leave,
+            Ok(Signal::Reload) | Err(_) => {}
+        }
     }
     daemon.log_counters();
 

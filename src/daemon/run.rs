@@ -105,7 +105,7 @@ impl Daemon {
     }
 
     /// Runs until a signal ends it.
-    pub async fn run(&mut self, mut requests: mpsc::Receiver<Request>, mut signals: Signals) -> End {
+    pub async fn run(&mut self, mut requests: mpsc::Receiver<Request>, signals: &mut Signals) -> End {
         loop {
             let delay = self.delay();
             let wake = tokio::select! {
