@@ -50,6 +50,10 @@ pub struct Daemon {
     ended: Option<ExitStatus>,
 }
 
+fn socket(lab: &Lab, node: usize) -> PathBuf {
+    lab.run.join(format!("{}.sock", lab.nodes[node]))
+}
+
 /// The arguments a node of the lab gives to its daemon, before `extra`.
 fn arguments(lab: &Lab, node: usize, socket: &PathBuf) -> Vec<String> {
     let mut words = vec!["-s".to_owned(), socket.display().to_string()];
@@ -77,14 +81,26 @@ impl Daemon {
     /// # Panics
     /// Where it does not within 5 s, with the end of its log.
     pub fn start(lab: &Lab, node: usize, kind: Kind) -> Self {
-        let mut daemon = Self::spawn(lab, node, kind, &[]);
+        Self::spawn(lab, node, kind, &[]).started(kind)
+    }
+
+    /// Starts our program at a node with these arguments alone and waits until it answers on the socket of that node.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn start_with(lab: &Lab, node: usize, arguments: Vec<String>) -> Self {
+        Self::spawn_with(lab, node, Kind::Ours, arguments).started(Kind::Ours)
+    }
+
+    fn started(mut self, kind: Kind) -> Self {
+        let daemon = &mut self;
         let deadline = sys::now() + Duration::from_secs(5);
         while daemon.ask("get_meshifs").is_none_or(|answer| answer.is_empty()) {
             assert!(daemon.running(), "{} ended at once:\n{}", kind.name(), daemon.log_end());
             assert!(sys::now() < deadline, "{} does not answer:\n{}", kind.name(), daemon.log_end());
             std::thread::sleep(Duration::from_millis(2));
         }
-        daemon
+        self
     }
 
     /// Starts one at every node.
@@ -94,8 +110,15 @@ impl Daemon {
 
     /// Starts the program and does not wait.
     pub fn spawn(lab: &Lab, node: usize, kind: Kind, extra: &[&str]) -> Self {
+        let socket = socket(lab, node);
+        let mut words = arguments(lab, node, &socket);
+        words.extend(extra.iter().map(|word| (*word).to_owned()));
+        Self::spawn_with(lab, node, kind, words)
+    }
+
+    fn spawn_with(lab: &Lab, node: usize, kind: Kind, arguments: Vec<String>) -> Self {
         let name = &lab.nodes[node];
-        let socket = lab.run.join(format!("{name}.sock"));
+        let socket = socket(lab, node);
         let log = lab.run.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log).expect("a log file");
         // For those who look for a fault: "-d" for example.
@@ -104,8 +127,7 @@ impl Daemon {
         let child = Command::new("ip")
             .args(["netns", "exec", name])
             .arg(program)
-            .args(arguments(lab, node, &socket))
-            .args(extra)
+            .args(arguments)
             .args(wish.split_whitespace())
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("one file, two names"))
@@ -192,6 +214,11 @@ impl Daemon {
             text.split_whitespace().next()?.parse::<u64>().ok()
         });
         Duration::from_nanos(nanoseconds.sum())
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
     }
 
     /// Resident memory in kB from smaps_rollup: in total, of it anonymous.

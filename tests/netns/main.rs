@@ -29,6 +29,7 @@ mod routing;
 mod scale;
 mod snooping;
 mod sys;
+mod uci;
 mod watch;
 
 use std::process::ExitCode;
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
         snooping::TESTS,
         addresses::TESTS,
         life::TESTS,
+        uci::TESTS,
         hostile::TESTS,
         scale::TESTS,
         mixed::TESTS,

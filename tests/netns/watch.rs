@@ -32,6 +32,8 @@ pub const DRAINED: u8 = 159;
 const COPY: u8 = 42;
 const COPY_METRIC: u32 = 32;
 const TABLE_MAIN: u8 = 254;
+/// Another table that routing looks at, for those who have their host routes moved there.
+pub const TABLE_OTHER: u8 = 77;
 const GROUPS: u32 = 0x40 | 0x400 | 0x100; // RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_ROUTE, RTMGRP_IPV6_IFADDR
 
 /// What a node can have for an address.
@@ -72,10 +74,13 @@ pub struct Hop {
 /// A node's two neighbours, towards the first and towards the last node of the chain.
 pub type Hops = [Option<Hop>; 2];
 
+/// Table and metric of a route: with its destination they make its place.
+type Place = (u8, u32);
+
 #[derive(Clone, Copy)]
 struct Held {
     since: Duration,
-    metric: u32,
+    place: Place,
 }
 
 #[derive(Default)]
@@ -247,9 +252,9 @@ impl Sockets {
     ) -> Option<IpAddr> {
         let NetlinkPayload::InnerMessage(inner) = &message.payload else { return None };
         let replaces = message.header.flags & NLM_F_REPLACE != 0;
-        let (address, what, metric) = match inner {
+        let (address, what, place) = match inner {
             RouteNetlinkMessage::NewRoute(route) => {
-                let (address, protocol, metric) = host_route(route)?;
+                let (address, protocol, place) = host_route(route)?;
                 let ours = matches!(protocol, SERVED | DRAINED) && route.header.kind == RouteType::Unicast;
                 let mut changed = false;
                 if replaces {
@@ -257,29 +262,35 @@ impl Sockets {
                     for other in [SERVED, DRAINED].into_iter().filter(|other| !ours || *other != protocol) {
                         let held =
                             state.present[node].get(&address).and_then(|held| held.get(&What::Route(other)));
-                        if held.is_some_and(|held| held.metric == metric) {
+                        if held.is_some_and(|held| held.place == place) {
                             changed |= state.note(node, What::Route(other), address, None);
                         }
                     }
                 }
                 if ours {
-                    changed |= state.note(node, What::Route(protocol), address, Some(metric));
+                    changed |= state.note(node, What::Route(protocol), address, Some(place));
                 }
                 return changed.then_some(address);
             }
             RouteNetlinkMessage::DelRoute(route) => {
-                let (address, protocol, _) = host_route(route)?;
+                let (address, protocol, place) = host_route(route)?;
+                // One that was moved elsewhere before is there still.
+                let held =
+                    state.present[node].get(&address).and_then(|held| held.get(&What::Route(protocol)));
+                if held.is_some_and(|held| held.place != place) {
+                    return None;
+                }
                 (address, What::Route(protocol), None)
             }
             RouteNetlinkMessage::NewAddress(new) => {
-                (self.node_client(&new.attributes)?, What::NodeClient, Some(0))
+                (self.node_client(&new.attributes)?, What::NodeClient, Some((0, 0)))
             }
             RouteNetlinkMessage::DelAddress(old) => {
                 (self.node_client(&old.attributes)?, What::NodeClient, None)
             }
             _ => return None,
         };
-        state.note(node, what, address, metric).then_some(address)
+        state.note(node, what, address, place).then_some(address)
     }
 
     fn node_client(&self, attributes: &[AddressAttribute]) -> Option<IpAddr> {
@@ -332,19 +343,19 @@ impl Sockets {
 }
 
 impl State {
-    /// Notes that something came, with its metric, or went. Whether that is news.
-    fn note(&mut self, node: usize, what: What, address: IpAddr, metric: Option<u32>) -> bool {
+    /// Notes that something came, with its place, or went. Whether that is news.
+    fn note(&mut self, node: usize, what: What, address: IpAddr, place: Option<Place>) -> bool {
         let at = sys::now();
         let held = self.present[node].entry(address).or_default();
-        let changed = match metric {
-            Some(metric) => held.insert(what, Held { since: at, metric }).is_none(),
+        let changed = match place {
+            Some(place) => held.insert(what, Held { since: at, place }).is_none(),
             None => held.remove(&what).is_some(),
         };
         if held.is_empty() {
             self.present[node].remove(&address);
         }
         if changed {
-            self.events.push(Event { at, node, what, address, came: metric.is_some() });
+            self.events.push(Event { at, node, what, address, came: place.is_some() });
         }
         changed
     }
@@ -364,11 +375,13 @@ impl State {
     }
 }
 
-/// The destination, protocol and metric of a host route in the main table that is no copy.
-fn host_route(route: &RouteMessage) -> Option<(IpAddr, u8, u32)> {
+/// The destination, protocol and place of a host route in one of the tables that is no copy.
+fn host_route(route: &RouteMessage) -> Option<(IpAddr, u8, Place)> {
     let bits = if route.header.address_family == AddressFamily::Inet { 32 } else { 128 };
     let protocol = u8::from(route.header.protocol);
-    if route.header.destination_prefix_length != bits || route.header.table != TABLE_MAIN || protocol == COPY
+    if route.header.destination_prefix_length != bits
+        || ![TABLE_MAIN, TABLE_OTHER].contains(&route.header.table)
+        || protocol == COPY
     {
         return None;
     }
@@ -386,7 +399,7 @@ fn host_route(route: &RouteMessage) -> Option<(IpAddr, u8, u32)> {
             _ => {}
         }
     }
-    Some((destination?, protocol, metric))
+    Some((destination?, protocol, (route.header.table, metric)))
 }
 
 fn copied(address: IpAddr, hop: Option<Hop>) -> RouteMessage {
