@@ -16,7 +16,8 @@ use crate::engine::command::{Argument, COMMANDS, CommandSpec, LogLevel, client_p
 use crate::engine::config::{Config, V4Prefix, node_address, node_client_prefix, plat_prefix};
 use crate::engine::{Command, command::GrammarError};
 use crate::net::{InterfaceName, InvalidValue, Prefix};
-use crate::openwrt::uci::{Directories, InterfaceRef, NoNetworks, Problem, Settings, add, path};
+use crate::openwrt::uci::settings::{add, path};
+use crate::openwrt::uci::{Directories, InterfaceRef, NoNetworks, Problem, Settings};
 
 use super::command_file;
 use super::reload::Wanted;

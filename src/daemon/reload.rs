@@ -9,7 +9,8 @@ use crate::engine::command::LogLevel;
 use crate::engine::config::Adjustable;
 use crate::engine::{Command, Config};
 use crate::net::{InterfaceName, Prefix};
-use crate::openwrt::uci::{Networks, add};
+use crate::openwrt::uci::Networks;
+use crate::openwrt::uci::settings::add;
 
 use super::options::{Options, OptionsError};
 

@@ -5,7 +5,7 @@
 
 pub mod parser;
 mod problem;
-mod settings;
+pub(crate) mod settings;
 pub mod table;
 
 use std::io::{self, Read as _};
@@ -16,7 +16,6 @@ use crate::engine::config::node_address;
 use parser::{Package, Value};
 pub use problem::Problem;
 pub use settings::{Devices, InterfaceRef, Network, Networks, NoNetworks, Settings};
-pub(crate) use settings::{add, path};
 
 /// Our configuration file.
 const PACKAGE: &str = "l3roamd";
