@@ -286,17 +286,20 @@ impl Draft {
             None => (Settings::of_command_line(), Vec::new()),
         };
         self.put_over(&mut settings);
-        let node_address = settings.node_address.ok_or_else(|| match &self.directories {
-            // Why it is not known is worth more than that.
-            Some(directories) => {
-                let broken = problems.iter().find(|problem| !problem.is_warning()).cloned();
-                broken.unwrap_or_else(|| directories.no_node_address()).into()
+        let node_address = match (settings.node_address, &self.directories) {
+            (Some(address), _) => address,
+            // What is wrong with our own file is worth more than that it does not say the address.
+            (None, Some(directories)) => directories.address_of_loopback().map_err(|problem| {
+                problems.iter().find(|problem| !problem.is_warning()).cloned().unwrap_or(problem)
+            })?,
+            (None, None) => {
+                return Err(OptionsError::Missing {
+                    option: "-a",
+                    expected: "the address of this node such as -a 2001:db8::1",
+                });
             }
-            None => OptionsError::Missing {
-                option: "-a",
-                expected: "the address of this node such as -a 2001:db8::1",
-            },
-        })?;
+        };
+        settings.node_address = Some(node_address);
         let file_commands = match &self.command_file {
             Some(path) => command_file::read(path)?,
             None => Vec::new(),

@@ -142,6 +142,7 @@ fn a_value_that_is_no_text_is_refused_on_one_line() {
 #[test]
 fn help_lists_every_option_and_every_command_under_both_names() {
     let text = usage();
+    assert!(text.contains("--uci[=<directory>]"));
     for option in "abcdeimnpPst4DhV".chars() {
         assert!(text.contains(&format!("-{option} ")) || text.contains(&format!("-{option},")), "-{option}");
     }
@@ -218,7 +219,11 @@ fn only_a_missing_node_address_stops_a_start_from_uci() {
     place.write("");
     let text = parse([place.option()]).unwrap_err().to_string();
     assert!(text.contains("option --uci: ") && text.contains("'node_address': missing"), "{text}");
+    std::fs::remove_file(place.0.join("network")).unwrap();
+    let text = parse([place.option()]).unwrap_err().to_string();
+    assert!(text.contains("/network: "), "{text}");
     let options = place.run(&["-a", "2001:db8::1"]);
+    assert!(options.read_again().is_ok(), "nobody needs what netifd is told");
     assert!(options.problems.iter().all(Problem::is_warning) && options.problems.len() == 1, "no prefix");
     place.write("option node_address 2001:db8::1\noption metric 0\noption export_table x");
     let options = place.run(&[]);

@@ -38,6 +38,7 @@ fn a_wrong_option_is_one_line_of_error_and_status_2() {
         (&["-a", "x\ny"], &["-a", "x y"]),
         (&["-a", "2001:db8::1", "-p", "2001:db8::1/64"], &["-p", "2001:db8::1/64", "host bits"]),
         (&["--fly"], &["--fly"]),
+        (&["--uci=/nonexistent"], &["--uci", "/nonexistent/l3roamd"]),
         (&["-a", "2001:db8::1", "-p", "10.0.0.0/8", "-c", "/nonexistent"], &["-c", "/nonexistent"]),
         (&["--add-prefix", "10.0.0.0/33", "-a", "2001:db8::1"], &["--add-prefix", "10.0.0.0/33"]),
     ] {

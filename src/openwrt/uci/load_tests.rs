@@ -44,7 +44,6 @@ fn a_file_of_the_first_directory_precedes_that_of_the_second() {
 #[test]
 fn the_node_address_is_that_of_loopback_where_nothing_else_is_said() {
     let place = Place::new("loopback");
-    place.write("second/l3roamd", "config l3roamd main\n");
     for (options, expected) in [
         ("list ip6addr '::1/128'\nlist ip6addr 'fd00::7/128'\nlist ip6addr 'fd00::8'", Some("fd00::7")),
         ("option ip6addr 'fd00::9'", Some("fd00::9")),
@@ -52,25 +51,23 @@ fn the_node_address_is_that_of_loopback_where_nothing_else_is_said() {
         ("option ipaddr '127.0.0.1'", None),
     ] {
         place.write("second/network", &format!("config interface loopback\noption device lo\n{options}\n"));
-        let (settings, problems) = place.directories().load();
-        assert_eq!((settings.node_address, problems), (expected.map(|text| text.parse().unwrap()), vec![]));
+        let found = place.directories().address_of_loopback().ok();
+        assert_eq!(found, expected.map(|text| text.parse().unwrap()), "{options}");
     }
-    place.write("second/l3roamd", "config l3roamd main\noption node_address 2001:db8::1\n");
     place.write("second/network", "broken");
-    let (settings, problems) = place.directories().load();
-    assert_eq!((settings.node_address, problems), (Some("2001:db8::1".parse().unwrap()), vec![]));
+    let problem = place.directories().address_of_loopback().unwrap_err().to_string();
+    assert!(problem.contains("second/network:1: 'broken'"), "{problem}");
 }
 
 #[test]
 fn a_file_that_is_none_is_told_with_its_name_and_all_has_defaults() {
     let place = Place::new("broken");
-    place.write("second/network", "config interface loopback\noption ip6addr fd00::7/128\n");
     let path = place.0.join("second/l3roamd").display().to_string();
     let missing = place.directories().load().1;
     assert!(missing.len() == 1 && missing[0].to_string().starts_with(&format!("{path}: ")), "{missing:?}");
     place.write("second/l3roamd", "config l3roamd main\noption metric 1\nfoo bar\n");
     let (settings, problems) = place.directories().load();
-    assert_eq!(settings, Settings { node_address: Some("fd00::7".parse().unwrap()), ..Settings::of_uci() });
+    assert_eq!(settings, Settings::of_uci());
     let text = problems[0].to_string();
     assert!(text.starts_with(&format!("{path}:3: 'foo' is not")) && !problems[0].is_warning(), "{text}");
     let endless = Directories::only(Path::new("/dev")).file("zero");

@@ -52,27 +52,27 @@ impl Directories {
         first.unwrap_or_else(|| self.second.join(name))
     }
 
-    /// Reads our configuration, and what of netifd's stands for what it leaves open. Never fails: where something is wrong, that part has
-    /// its defaults, and what was wrong is told.
+    /// Reads our configuration. Never fails: where something is wrong, that part has its defaults, and what was wrong is told.
     pub fn load(&self) -> (Settings, Vec<Problem>) {
         let mut settings = Settings::of_uci();
         let file = self.file(PACKAGE);
-        let mut problems = match read(&file) {
+        let problems = match read(&file) {
             Ok(package) => settings.take(&package, &file),
             Err(problem) => vec![problem],
         };
-        if settings.node_address.is_none() {
-            let file = self.file(NETWORK);
-            match read(&file) {
-                Ok(network) => settings.node_address = address_of_loopback(&network),
-                Err(problem) => problems.push(problem),
-            }
-        }
         (settings, problems)
     }
 
+    /// The address that netifd is told to give this node: the node address where nothing else is said.
+    ///
+    /// # Errors
+    /// Where the configuration of netifd cannot be read, or has none.
+    pub fn address_of_loopback(&self) -> Result<Ipv6Addr, Problem> {
+        address_of_loopback(&read(&self.file(NETWORK))?).ok_or_else(|| self.no_node_address())
+    }
+
     /// That there is no node address.
-    pub fn no_node_address(&self) -> Problem {
+    fn no_node_address(&self) -> Problem {
         Problem::Missing {
             file: self.file(PACKAGE),
             section: "main",
