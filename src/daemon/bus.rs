@@ -1,5 +1,7 @@
 //! The object on ubus, as the loop sees it: calls come in, answers and notifications go out, and nothing waits.
 
+use std::collections::VecDeque;
+
 use super::ask::Asker;
 use super::run::Daemon;
 use crate::engine::{Engine, Notice};
@@ -14,16 +16,18 @@ const MAX_EVENTS: usize = 4;
 #[derive(Default)]
 pub struct BusLink {
     bus: Option<Bus>,
+    /// What came before the loop ran.
+    early: VecDeque<Event>,
     connection: Connection,
 }
 
 impl BusLink {
     /// The object on this bus.
     pub fn new(bus: Option<Bus>) -> Self {
-        Self { bus, connection: Connection::default() }
+        Self { bus, early: VecDeque::new(), connection: Connection::default() }
     }
 
-    /// The next event. Cancel-safe.
+    /// The next event, all but those that were kept. Cancel-safe.
     pub async fn next(&mut self) -> Event {
         match &mut self.bus {
             Some(bus) => bus.next().await,
@@ -31,12 +35,27 @@ impl BusLink {
         }
     }
 
+    /// Whether there is a bus.
+    pub fn exists(&self) -> bool {
+        self.bus.is_some()
+    }
+
+    /// Keeps an event, of which [`BusLink::heard`] knows, for the loop.
+    pub fn keep(&mut self, event: Event) {
+        self.early.push_back(event);
+    }
+
+    /// What was kept.
+    pub fn kept(&mut self) -> VecDeque<Event> {
+        std::mem::take(&mut self.early)
+    }
+
     fn try_next(&mut self) -> Option<Event> {
         self.bus.as_mut().and_then(Bus::try_next)
     }
 
     /// Takes in what an event says of the connection.
-    fn heard(&mut self, event: &Event) {
+    pub fn heard(&mut self, event: &Event) {
         let connection = &mut self.connection;
         match event {
             Event::Connected => {
@@ -72,14 +91,13 @@ impl BusLink {
         }
         if let Some((name, data)) = object::notification(engine, notice) {
             self.connection.notifications = self.connection.notifications.saturating_add(1);
-            self.send(Order::Notify { name, data });
+            self.send(Order::Notify { name, data }); // what is lost is counted
         }
     }
 
-    fn send(&mut self, order: Order) {
-        if let Some(bus) = &mut self.bus {
-            bus.send(order); // what is lost is counted
-        }
+    /// Hands an order to the bus. False where it is lost; that is counted.
+    pub fn send(&mut self, order: Order) -> bool {
+        self.bus.as_mut().is_some_and(|bus| bus.send(order))
     }
 }
 
@@ -89,23 +107,32 @@ impl Daemon {
         let mut next = Some(first);
         for more in (0..MAX_EVENTS).rev() {
             let Some(event) = next else { break };
+            self.bus.heard(&event);
             self.bus_event(now, event).await;
             next = if more > 0 { self.bus.try_next() } else { None };
         }
     }
 
-    async fn bus_event(&mut self, now: Timestamp, event: Event) {
-        self.bus.heard(&event);
+    /// Takes in an event that the link knows of.
+    pub(super) async fn bus_event(&mut self, now: Timestamp, event: Event) {
+        self.follow(now, &event);
         match event {
             // Nobody is there any more to be told.
             Event::Disconnected => self.seeks.retain(|asker| !matches!(asker, Asker::Bus(_))),
             Event::Call { id, method, arguments } => self.call(now, id, method, &arguments).await,
-            Event::Connected | Event::Subscribed(_) => {}
-            Event::Object { .. } | Event::Notification { .. } | Event::Reply { .. } => self.follow(event),
+            Event::Connected
+            | Event::Subscribed(_)
+            | Event::Object { .. }
+            | Event::Notification { .. }
+            | Event::Reply { .. } => {}
         }
     }
 
     async fn call(&mut self, now: Timestamp, id: CallId, method: usize, arguments: &Table) {
+        if object::is_about_networks(method, arguments) {
+            self.networks.want(now);
+            return self.bus.reply(id, Ok(Table::new()));
+        }
         let request = match object::read_call(method, arguments) {
             Ok(request) => request,
             Err(status) => return self.bus.reply(id, Err(status)),
@@ -119,9 +146,6 @@ impl Daemon {
             }
         }
     }
-
-    /// Takes in what objects of others tell. None is followed yet.
-    fn follow(&mut self, _event: Event) {}
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod command_file;
 mod dispatch;
 mod failures;
 mod log;
+mod networks;
 mod notices;
 pub mod options;
 mod reload;
@@ -29,11 +30,14 @@ use tokio::time::timeout;
 use crate::control::{Server, SocketError};
 use crate::engine::{Engine, Input};
 use crate::kernel::{Event, Kernel, KernelError, Settings};
+use crate::openwrt::netifd::Networks;
 use crate::openwrt::object;
 use crate::openwrt::ubus::{self, Bus};
 use crate::openwrt::uci::NoNetworks;
+use bus::BusLink;
 use clock::Clock;
 pub use log::{level as log_level, one_line};
+use networks::{TICKET, WATCHED, learn};
 use options::Options;
 use run::{Daemon, End};
 use signals::{Signal, Signals};
@@ -72,7 +76,7 @@ fn dump(facts: Vec<Input>) -> impl Iterator<Item = Input> {
 
 /// The connection to ubus. Without one the daemon does its work.
 fn start_bus(options: &Options) -> Option<Bus> {
-    match ubus::start(object::spec(&[]), options.ubus_socket.clone()) {
+    match ubus::start(object::spec(WATCHED), options.ubus_socket.clone()) {
         Ok(bus) => Some(bus),
         Err(problem) => {
             tracing::warn!(error = %problem, "the object is not offered on ubus");
@@ -95,9 +99,8 @@ pub enum Ending {
 /// # Errors
 /// Where it cannot start (nothing is left behind then) or not go on.
 pub async fn run(options: Options) -> Result<Ending, RunError> {
-    let wanted = reload::wanted(&options, &NoNetworks);
     let settings = &options.settings;
-    log::start(wanted.log_level(), settings.log_addresses);
+    log::start(reload::wanted(&options, &NoNetworks).log_level(), settings.log_addresses);
     for problem in &options.problems {
         if problem.is_warning() {
             tracing::warn!(problem = %problem, "configuration");
@@ -124,15 +127,19 @@ pub async fn run(options: Options) -> Result<Ending, RunError> {
         sources: options.config.sources,
     })
     .await?;
-    let config = wanted.applied_to(&options.config);
+    let mut bus = BusLink::new(if settings.ubus { start_bus(&options) } else { None });
+    let mut networks = Networks::new(TICKET);
+    if bus.exists() && settings.names_networks() {
+        learn(&mut bus, &mut networks, &clock).await;
+    }
+    let config = reload::wanted(&options, &networks).applied_to(&options.config);
     let mut engine = Engine::new(config, seed, clock.now());
     let dumped = kernel.dump().await?;
     for input in dump(dumped).chain(kernel.dump_own().await?).chain([Input::AdoptionCompleted]) {
         engine.handle(clock.now(), input);
     }
 
-    let bus = if settings.ubus { start_bus(&options) } else { None };
-    let mut daemon = Daemon::new(engine, kernel, clock, options, bus);
+    let mut daemon = Daemon::new(engine, kernel, clock, options, bus, networks);
     daemon.start().await;
     let (sender, requests) = mpsc::channel(MAX_REQUESTS);
     let server = server.map(|server| tokio::spawn(server.serve(sender)));

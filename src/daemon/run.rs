@@ -12,16 +12,16 @@ use super::clock::Clock;
 use super::dispatch::{Answer, dispatch};
 use super::failures::Failures;
 use super::options::Options;
-use super::reload;
+use super::reload::{self, Wanted};
 use super::resync::Resync;
 use super::seeks::Seeks;
 use super::signals::{Signal, Signals};
 use super::{Event, Kernel, KernelError, log, notices};
 use crate::control::{Reply, Request};
 use crate::engine::{Action, Command, Engine, Input, Notice, Output, Report};
+use crate::openwrt::netifd::Networks;
 use crate::openwrt::object;
-use crate::openwrt::ubus::{Bus, Event as BusEvent};
-use crate::openwrt::uci::{Networks, NoNetworks};
+use crate::openwrt::ubus::Event as BusEvent;
 use crate::time::Timestamp;
 
 /// Events fed before the engine is drained: enough to keep up, few enough that the first one's answer does not wait.
@@ -52,7 +52,10 @@ pub struct Daemon {
     resync: Resync,
     /// What was read last and was right.
     pub(super) options: Options,
+    /// What follows from it with the networks as they are.
+    pub(super) wanted: Wanted,
     pub(super) bus: BusLink,
+    pub(super) networks: Networks,
     /// Who waits for an address to be found.
     pub(super) seeks: Seeks,
     /// Answers that go out when what was ordered is done.
@@ -76,8 +79,16 @@ enum Wake {
 
 impl Daemon {
     /// A daemon whose engine has been told what the kernel holds.
-    pub fn new(engine: Engine, kernel: Kernel, clock: Clock, options: Options, bus: Option<Bus>) -> Self {
+    pub fn new(
+        engine: Engine,
+        kernel: Kernel,
+        clock: Clock,
+        options: Options,
+        bus: BusLink,
+        networks: Networks,
+    ) -> Self {
         Self {
+            wanted: reload::wanted(&options, &networks),
             engine,
             kernel,
             started: clock.now(),
@@ -85,7 +96,8 @@ impl Daemon {
             failures: Failures::default(),
             resync: Resync::default(),
             options,
-            bus: BusLink::new(bus),
+            bus,
+            networks,
             seeks: Seeks::default(),
             answers: Vec::new(),
             ending: None,
@@ -106,6 +118,9 @@ impl Daemon {
 
     /// Runs until a signal ends it.
     pub async fn run(&mut self, mut requests: mpsc::Receiver<Request>, signals: &mut Signals) -> End {
+        for event in self.bus.kept() {
+            self.bus_event(self.clock.now(), event).await;
+        }
         loop {
             let delay = self.delay();
             let wake = tokio::select! {
@@ -136,6 +151,7 @@ impl Daemon {
                 self.engine.handle(now, Input::Timeout);
             }
             self.drain().await;
+            self.follow_networks(now).await;
             self.compare_if_due().await;
             // Only now: who is told OK finds it done.
             self.answer(now);
@@ -172,7 +188,10 @@ impl Daemon {
             return Some(Duration::ZERO);
         }
         let timer = self.engine.poll_timeout().map(|(due, _)| due);
-        let due = [timer, self.resync.deadline(), self.seeks.deadline()].into_iter().flatten().min()?;
+        let due = [timer, self.resync.deadline(), self.seeks.deadline(), self.networks.deadline()]
+            .into_iter()
+            .flatten()
+            .min()?;
         Some(due.since(self.clock.now()))
     }
 
@@ -286,7 +305,7 @@ impl Daemon {
     }
 
     /// Carries out commands of which nobody reads the answer but the log's reader.
-    async fn obey(&mut self, commands: &[Command]) {
+    pub(super) async fn obey(&mut self, commands: &[Command]) {
         for command in commands {
             let now = self.clock.now();
             let name = command.spec().name;
@@ -329,15 +348,11 @@ impl Daemon {
         }
     }
 
-    /// Who knows the interfaces of netifd.
-    fn networks(&self) -> &dyn Networks {
-        &NoNetworks
-    }
-
     /// Applies what changed in UCI and in the command file, and compares the kernel's state in any case. Where they are wrong, or part of
     /// them is, nothing changes. Says what became of it.
     pub(super) async fn reload(&mut self) -> Reply {
         self.resync.want("reload");
+        self.networks.want(self.clock.now());
         if self.options.directories.is_none() && self.options.command_file.is_none() {
             return Reply::Done;
         }
@@ -363,18 +378,24 @@ impl Daemon {
 
     /// Makes what `new` wants of what is wanted now.
     async fn change_to(&mut self, new: Options) {
-        let commands = reload::difference(&self.options, &new, self.networks());
-        let (old_wanted, wanted) =
-            (reload::wanted(&self.options, self.networks()), reload::wanted(&new, self.networks()));
-        let adjusted = old_wanted.adjustable() != wanted.adjustable();
-        info!(commands = commands.len(), adjusted, "configuration read again");
+        let commands = reload::difference(&self.options, &new, &self.networks);
+        let wanted = reload::wanted(&new, &self.networks);
         log::show_addresses(new.settings.log_addresses);
         self.options = new;
-        if adjusted {
-            self.engine.adjust(self.clock.now(), wanted.adjustable().clone());
-            self.drain().await;
-        }
+        let adjusted = self.adjust(&wanted).await;
+        info!(commands = commands.len(), adjusted, "configuration read again");
+        self.wanted = wanted;
         self.obey(&commands).await;
+    }
+
+    /// Makes of what has no command what is wanted of it. False where nothing of it changes.
+    pub(super) async fn adjust(&mut self, wanted: &Wanted) -> bool {
+        if self.wanted.adjustable() == wanted.adjustable() {
+            return false;
+        }
+        self.engine.adjust(self.clock.now(), wanted.adjustable().clone());
+        self.drain().await;
+        true
     }
 
     /// Takes the node-client addresses back: whoever comes next has others, and would not know these as ours.

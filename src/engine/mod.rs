@@ -388,6 +388,9 @@ impl Engine {
             self.tell(notice);
         }
         self.review_foreign_ports();
+        if change.gained {
+            self.search_again();
+        }
         if change.gained && !self.dumping {
             self.act(Action::Rescan);
         }

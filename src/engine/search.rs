@@ -192,6 +192,19 @@ impl Engine {
         self.set_timer(Timer::Search(address), at);
     }
 
+    /// Clients may be behind a port or an interface that is new: what is searched for may be there, and so may what was sought in vain.
+    pub(super) fn search_again(&mut self) {
+        self.searches.negatives.clear();
+        let searches = self.searches.searches.iter_mut().filter(|(_, search)| !search.certain);
+        let again: Vec<IpAddr> = searches
+            .map(|(address, search)| {
+                (search.probes, search.next_probe) = (0, self.now);
+                *address
+            })
+            .collect();
+        again.into_iter().for_each(|address| self.rearm_search(address));
+    }
+
     /// Something about a search is due: a probe, a SEEK, or the patience of a packet.
     pub(super) fn search_due(&mut self, address: IpAddr) {
         let now = self.now;

@@ -242,3 +242,40 @@ fn probing_for_others_is_bounded_whoever_they_say_they_are() {
     let probes = bench.actions().into_iter().filter(|action| matches!(action, Action::Probe { .. })).count();
     assert_eq!(probes, 20);
 }
+
+#[test]
+fn what_is_searched_for_while_the_client_interface_is_gone_is_asked_for_when_it_is_back() {
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1)]);
+    bench.input(Input::LinkGone(BRIDGE));
+    bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
+    bench.input(Input::PacketForUnknown(packet(v6(2), 2)));
+    let asks = |log: &[(u64, Action)], wanted| {
+        log.iter().any(|(_, action)| matches!(action, Action::Probe { address, .. } if *address == wanted))
+    };
+    let log = bench.pass_ms(1500);
+    assert!(!asks(&log, v6(1)), "there is no way to ask");
+    bench.tell_links();
+    let log = bench.pass_ms(1);
+    assert!(asks(&log, v6(1)) && asks(&log, v6(2)), "{log:?}");
+    bench.hears(mac(1), v6(1));
+    assert!(bench.actions().contains(&Action::LookupRoute(v6(1))));
+    let found = RouteLookup::HostRoute { interface: BRIDGE, protocol: 158 };
+    bench.input(Input::RouteLookedUp { address: v6(1), found });
+    assert_eq!(released(&bench.actions()), [1]);
+}
+
+#[test]
+fn what_was_sought_in_vain_is_sought_again_behind_a_new_port() {
+    let mut bench = Bench::new();
+    bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
+    bench.pass(Duration::from_secs(6));
+    bench.input(Input::LinkGone(PORT));
+    bench.input(Input::PacketForUnknown(packet(v6(1), 2)));
+    assert_eq!(bench.count(Counter::SearchNegative), 1);
+    bench.tell_links();
+    bench.drain();
+    bench.input(Input::PacketForUnknown(packet(v6(1), 3)));
+    assert_eq!(bench.count(Counter::SearchNegative), 1);
+    assert!(bench.actions().iter().any(|action| matches!(action, Action::Probe { .. })));
+}

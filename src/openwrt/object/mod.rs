@@ -165,6 +165,12 @@ const fn specs() -> [MethodSpec; METHODS.len()] {
     specs
 }
 
+/// Whether a call asks for a look at the networks of netifd and nothing else: `reload {"networks":true}`, as the hotplug script says.
+pub fn is_about_networks(method: usize, arguments: &Table) -> bool {
+    let reload = METHODS.get(method).is_some_and(|method| method.spec.name == "reload");
+    reload && arguments.get("networks").and_then(serde_json::Value::as_bool) == Some(true)
+}
+
 /// What a call asks for: `method` is its index in [`ObjectSpec::methods`].
 ///
 /// # Errors

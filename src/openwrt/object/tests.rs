@@ -32,7 +32,11 @@ impl Bench {
         let arguments =
             "-a fd00::1 -p 2001:db8::/64 -p 10.0.0.0/8 -m mesh0 -m mesh1 -i br-client --log-addresses";
         let Parsed::Run(options) = parse(arguments.split(' ')).unwrap() else { panic!() };
-        let engine = Engine::new(options.config.clone(), 7, Timestamp::ZERO);
+        let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+        let mut config = options.config.clone();
+        config.mesh_interfaces = names(&["mesh0", "mesh1"]);
+        config.client_interfaces = names(&["br-client"]);
+        let engine = Engine::new(config, 7, Timestamp::ZERO);
         let facts = Facts { ubus: Some(Connection::default()), ..Facts::default() };
         let mut bench = Self { engine, options: *options, facts, now: Timestamp::ZERO };
         for (index, name, master) in
@@ -460,7 +464,7 @@ fn get_config_tells_what_is_in_effect_and_not_what_was_written() {
     assert_eq!(reply["v4_prefix"], "::ffff:0.0.0.0/96");
     assert_eq!(reply["prefixes"], json!(["2001:db8::/64", "10.0.0.0/8"]));
     assert_eq!(reply["mesh_interfaces"], json!(["mesh0", "mesh1"]));
-    assert_eq!(reply["sources"], json!({ "netlink": true, "ndp": true, "nl80211": true }));
+    assert_eq!(reply["sources"], json!({ "netlink": true, "ndp": true, "nl80211": true, "hostapd": true }));
     assert_eq!(reply["tunables"]["probe_schedule_ms"], json!([300, 700, 1000]));
     assert_eq!(reply["tunables"]["seek_rate"], 50);
     assert_eq!(reply["tunables"]["former_age_ms"], 300_000);
@@ -523,4 +527,14 @@ fn news_becomes_notifications() {
         assert_eq!(notification(&bench.engine, &notice), Some((name, table(data))));
     }
     assert_eq!(notification(&bench.engine, &Notice::LimitReached { limit: "max_clients" }), None);
+}
+
+#[test]
+fn a_reload_may_ask_for_networks_alone() {
+    let method = |name| METHODS.iter().position(|method| method.spec.name == name).unwrap();
+    let about = |name, arguments: Value| is_about_networks(method(name), arguments.as_object().unwrap());
+    assert!(about("reload", json!({ "networks": true, "ubus_rpc_session": "x" })));
+    assert!(!about("reload", json!({ "networks": false })));
+    assert!(!about("reload", json!({ "networks": "yes" })));
+    assert!(!about("get_status", json!({ "networks": true })));
 }

@@ -233,6 +233,12 @@ impl Settings {
         }
     }
 
+    /// Whether what is wanted depends on what netifd says.
+    pub fn names_networks(&self) -> bool {
+        let mut all = self.mesh_interfaces.iter().chain(&self.client_interfaces).chain(&self.client_bridge);
+        self.mesh_proto.is_some() || all.any(|interface| matches!(interface, InterfaceRef::Named(_)))
+    }
+
     /// The devices that the interfaces mean now.
     pub fn devices(&self, networks: &dyn Networks) -> Devices {
         let mut mesh = Vec::new();
