@@ -49,6 +49,8 @@ pub struct World {
 /// A client's name in the titles of tests.
 pub fn name(carrier: Carrier) -> &'static str {
     match carrier {
+        #[cfg(feature = "libubus")]
+        Carrier::Libubus => "libubus",
         #[cfg(feature = "embedded-ubus")]
         Carrier::Embedded => "embedded",
     }
@@ -89,12 +91,6 @@ impl Daemon {
     /// Starts a client.
     pub fn start(carrier: Carrier, socket: PathBuf) -> Self {
         Self { bus: start_with(carrier, SPEC, Some(socket)).expect("a thread"), kept: VecDeque::new() }
-    }
-
-    /// Starts one whose object has another name and which follows nobody.
-    pub fn start_as(carrier: Carrier, socket: PathBuf, name: &'static str) -> Self {
-        let spec = ObjectSpec { name, watched: &[], ..SPEC };
-        Self { bus: start_with(carrier, spec, Some(socket)).expect("a thread"), kept: VecDeque::new() }
     }
 
     /// Waits for an event of a kind; others are kept for later.
@@ -196,10 +192,5 @@ impl Lab {
     /// Somebody else.
     pub fn peer(&self) -> Peer {
         Peer::new(&self.place.socket())
-    }
-
-    /// ubusd's socket.
-    pub fn socket(&self) -> PathBuf {
-        self.place.socket()
     }
 }

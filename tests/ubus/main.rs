@@ -6,17 +6,21 @@
 mod broker;
 mod cases;
 mod lab;
+mod layout;
 mod peer;
 mod watching;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use l3roamd::openwrt::ubus::Carrier;
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 
 use broker::Kind;
 use lab::World;
+
+/// Names the one test that a child process runs.
+const CHILD: &str = "L3ROAMD_UBUS_TEST";
 
 /// A test by name.
 pub type Test = (&'static str, fn(&World));
@@ -26,6 +30,7 @@ fn main() -> ExitCode {
         broker::serve(socket);
         return ExitCode::SUCCESS;
     }
+    let child = std::env::var(CHILD).ok();
     let mut arguments = Arguments::from_args();
     // Some tests count milliseconds.
     arguments.test_threads.get_or_insert(2);
@@ -39,17 +44,30 @@ fn main() -> ExitCode {
                 if let Some(reason) = refused {
                     title = format!("{title} ({reason})");
                 }
-                trials.push(
-                    Trial::test(title, move || {
-                        run(&world);
-                        Ok(())
-                    })
-                    .with_ignored_flag(refused.is_some()),
-                );
+                if Some(&title) == child.as_ref() {
+                    run(&world);
+                    return ExitCode::SUCCESS;
+                }
+                let name = title.clone();
+                trials
+                    .push(Trial::test(title, move || in_process(&name)).with_ignored_flag(refused.is_some()));
             }
         }
     }
+    trials.extend(layout::trials(prefix.as_deref()));
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Runs a test in a process of its own: libubus bears one connection in each.
+fn in_process(name: &str) -> Result<(), Failed> {
+    let output =
+        Command::new(std::env::current_exe()?).env(CHILD, name).env("RUST_BACKTRACE", "0").output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    said.lines().filter(|line| line.starts_with("measure:")).for_each(|line| println!("{line} ({name})"));
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{}\n{said}{}", output.status, String::from_utf8_lossy(&output.stderr)).into())
 }
 
 /// Every ubusd by name, and why it cannot be had.

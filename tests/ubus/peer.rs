@@ -137,6 +137,35 @@ impl Peer {
         None
     }
 
+    /// Waits for a call of an object of ours. Gives its caller, method and arguments.
+    pub fn called(&mut self) -> Option<((u32, u16), String, Table)> {
+        self.next_frame(Duration::from_secs(3), |frame| {
+            let name = find(&frame.payload, UbusAttr::Method)?.as_str()?.to_owned();
+            let data =
+                find(&frame.payload, UbusAttr::Data).map(|data| json(data.payload)).unwrap_or_default();
+            (frame.hdr.ty == MsgType::Invoke).then_some(((frame.hdr.peer, frame.hdr.seq), name, data))
+        })
+    }
+
+    /// Answers a call.
+    pub fn reply(&mut self, object: u32, caller: (u32, u16), data: &Value) {
+        let mut envelope = EnvBuilder::new();
+        envelope.push_u32(UbusAttr::ObjId, object);
+        envelope.push_data(table(data).contents());
+        let frame = Frame::to_peer(MsgType::Data, caller.1, caller.0, envelope.finish());
+        self.client.transport_mut().send(&frame).expect("a reply");
+        self.refuse(object, caller, 0);
+    }
+
+    /// Answers a call with a status alone.
+    pub fn refuse(&mut self, object: u32, caller: (u32, u16), status: u32) {
+        let mut envelope = EnvBuilder::new();
+        envelope.push_u32(UbusAttr::Status, status);
+        envelope.push_u32(UbusAttr::ObjId, object);
+        let frame = Frame::to_peer(MsgType::Status, caller.1, caller.0, envelope.finish());
+        self.client.transport_mut().send(&frame).expect("a status");
+    }
+
     /// Waits for a notification. Gives its name and data.
     pub fn notification(&mut self) -> Option<(String, Table)> {
         self.next_frame(Duration::from_secs(3), |frame| {

@@ -9,19 +9,21 @@
 
 mod bus;
 
-#[cfg(feature = "embedded-ubus")]
+#[cfg(any(feature = "embedded-ubus", feature = "libubus"))]
 mod blobmsg;
-#[cfg(feature = "embedded-ubus")]
+#[cfg(any(feature = "embedded-ubus", feature = "libubus"))]
 mod client;
 #[cfg(feature = "embedded-ubus")]
 mod embedded;
-#[cfg(feature = "embedded-ubus")]
+#[cfg(feature = "libubus")]
+mod libubus;
+#[cfg(any(feature = "embedded-ubus", feature = "libubus"))]
 mod life;
-#[cfg(feature = "embedded-ubus")]
+#[cfg(any(feature = "embedded-ubus", feature = "libubus"))]
 mod outbox;
-#[cfg(feature = "embedded-ubus")]
+#[cfg(any(feature = "embedded-ubus", feature = "libubus"))]
 mod session;
-#[cfg(feature = "embedded-ubus")]
+#[cfg(any(feature = "embedded-ubus", feature = "libubus"))]
 mod sys;
 
 use std::fmt;
@@ -35,6 +37,9 @@ pub use bus::{Bus, Wake, Waker};
 /// Who carries orders and events between the daemon and ubusd.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Carrier {
+    /// libubus (feature `libubus`). It knows no threads: one at a time in a process.
+    #[cfg(feature = "libubus")]
+    Libubus,
     /// Our own client on the protocol library ubus-zero (feature `embedded-ubus`), for systems without libubus.
     #[cfg(feature = "embedded-ubus")]
     Embedded,
@@ -43,6 +48,8 @@ pub enum Carrier {
 impl Carrier {
     /// All that this build has, the best first.
     pub const ALL: &[Self] = &[
+        #[cfg(feature = "libubus")]
+        Self::Libubus,
         #[cfg(feature = "embedded-ubus")]
         Self::Embedded,
     ];
@@ -65,9 +72,14 @@ pub fn start(spec: ObjectSpec, socket: Option<PathBuf>) -> io::Result<Bus> {
 ///
 /// # Errors
 /// Where the system has no thread or descriptor left.
-#[cfg_attr(not(feature = "embedded-ubus"), expect(unused_variables, reason = "no carrier, no call"))]
+#[cfg_attr(
+    not(any(feature = "embedded-ubus", feature = "libubus")),
+    expect(unused_variables, reason = "no carrier, no call")
+)]
 pub fn start_with(carrier: Carrier, spec: ObjectSpec, socket: Option<PathBuf>) -> io::Result<Bus> {
     match carrier {
+        #[cfg(feature = "libubus")]
+        Carrier::Libubus => life::spawn::<libubus::Libubus>(spec, socket),
         #[cfg(feature = "embedded-ubus")]
         Carrier::Embedded => life::spawn::<embedded::Embedded>(spec, socket),
     }

@@ -146,16 +146,16 @@ impl<C: Client> Session<C> {
         Ok(())
     }
 
-    /// Works off what has come in. False where there may be more.
+    /// Works off what has come in. False where there may be more, also because a question to ubusd in between has brought it along.
     pub(super) fn work(&mut self, outbox: &mut Outbox, numbers: &mut Numbers) -> bool {
         self.client.work();
-        for _ in 0..64 {
+        for count in 0..64 {
             if outbox.is_full() {
                 return true;
             }
             match self.client.heard() {
                 Some(heard) => self.heard(heard, outbox, numbers),
-                None => return true,
+                None => return count == 0,
             }
         }
         false
