@@ -29,6 +29,7 @@ mod routing;
 mod scale;
 mod snooping;
 mod sys;
+mod ubus;
 mod uci;
 mod watch;
 
@@ -72,6 +73,10 @@ fn missing(needs: Needs) -> Option<String> {
 }
 
 fn main() -> ExitCode {
+    if let Ok(socket) = std::env::var(ubus::broker::ROLE) {
+        ubus::broker::serve(socket);
+        return ExitCode::SUCCESS;
+    }
     let demo = std::env::args().nth(1).is_some_and(|word| word == "demo");
     if !demo {
         // Wrong arguments, and --help, end here already.
@@ -98,6 +103,7 @@ fn main() -> ExitCode {
         hostile::TESTS,
         scale::TESTS,
         mixed::TESTS,
+        ubus::TESTS,
     ]
     .concat();
     let trials =
