@@ -5,6 +5,7 @@
 
 mod broker;
 mod cases;
+mod faults;
 mod lab;
 mod layout;
 mod peer;
@@ -37,21 +38,29 @@ fn main() -> ExitCode {
     let prefix = std::env::var_os("L3ROAMD_UBUS_PREFIX").map(PathBuf::from);
     let mut trials = Vec::new();
     for carrier in Carrier::ALL {
+        let carried = lab::name(*carrier);
+        let mut all = Vec::new();
         for (name, kind, refused) in brokers(prefix.as_ref()) {
-            for (test, run) in cases::TESTS.iter().chain(watching::TESTS).copied() {
-                let world = World { carrier: *carrier, broker: kind.clone() };
-                let mut title = format!("{}, {name}: {test}", lab::name(*carrier));
-                if let Some(reason) = refused {
-                    title = format!("{title} ({reason})");
-                }
-                if Some(&title) == child.as_ref() {
-                    run(&world);
-                    return ExitCode::SUCCESS;
-                }
-                let name = title.clone();
-                trials
-                    .push(Trial::test(title, move || in_process(&name)).with_ignored_flag(refused.is_some()));
+            let tests = cases::TESTS.iter().chain(watching::TESTS);
+            all.extend(
+                tests.map(|(test, run)| (format!("{carried}, {name}: {test}"), *run, kind.clone(), refused)),
+            );
+        }
+        let embedded = if carried == "embedded" { faults::EMBEDDED } else { &[] };
+        let faults = faults::TESTS.iter().chain(embedded);
+        all.extend(
+            faults.map(|(test, run)| (format!("{carried}, misbehaving: {test}"), *run, Kind::Crate, None)),
+        );
+        for (mut title, run, broker, refused) in all {
+            if child.as_ref() == Some(&title) {
+                run(&World { carrier: *carrier, broker });
+                return ExitCode::SUCCESS;
             }
+            let name = title.clone();
+            if let Some(reason) = refused {
+                title = format!("{title} ({reason})");
+            }
+            trials.push(Trial::test(title, move || in_process(&name)).with_ignored_flag(refused.is_some()));
         }
     }
     trials.extend(layout::trials(prefix.as_deref()));

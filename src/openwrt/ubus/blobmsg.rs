@@ -9,7 +9,7 @@
 
 use serde_json::{Number, Value};
 
-use super::{ArgumentType, MethodSpec, Table};
+use super::{ArgumentType, Table};
 
 /// The longest message that ubusd passes on, less room for what surrounds the data (`UBUS_MAX_MSGLEN`).
 pub(super) const LIMIT: usize = (1 << 20) - 4096;
@@ -44,7 +44,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Table> {
 }
 
 /// How the methods of an object are described to ubusd: a table each, in the given order, with the type of each argument.
-pub(super) fn signature(methods: &[MethodSpec]) -> Option<Vec<u8>> {
+#[cfg(feature = "embedded-ubus")]
+pub(super) fn signature(methods: &[super::MethodSpec]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     for method in methods {
         container(&mut out, TABLE, method.name, |out| {
