@@ -254,7 +254,7 @@ mod tests {
                 [
                     0x81,
                     0,
-                    u8::try_from(usize::from(level) * 8 >> 8).expect("small"),
+                    u8::try_from((usize::from(level) * 8) >> 8).expect("small"),
                     (usize::from(level) * 8) as u8,
                     0,
                     0,
