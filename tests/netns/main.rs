@@ -27,6 +27,7 @@ mod probe;
 mod roam;
 mod routing;
 mod scale;
+mod snippets;
 mod snooping;
 mod sys;
 mod ubus;
@@ -45,7 +46,10 @@ use measure::Outcome;
 enum Needs {
     Nothing,
     Bird,
+    /// One that withdraws what it should.
     Babeld,
+    /// Debian's will do.
+    AnyBabeld,
     C,
 }
 
@@ -67,6 +71,7 @@ fn missing(needs: Needs) -> Option<String> {
         Needs::Babeld if std::env::var_os("L3ROAMD_BABELD").is_none() => {
             Some("set L3ROAMD_BABELD to a babeld of 1.13 or newer".into())
         }
+        Needs::AnyBabeld if !program(&routing::babeld_program()) => Some("needs babeld".into()),
         Needs::C if Kind::C.program().is_none() => Some("set L3ROAMD_C to the C daemon".into()),
         _ => None,
     }
@@ -95,6 +100,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let tests = [
         roam::TESTS,
+        snippets::TESTS,
         attach::TESTS,
         snooping::TESTS,
         addresses::TESTS,

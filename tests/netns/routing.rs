@@ -1,7 +1,18 @@
-//! The routing daemons of a mesh: none (ideal routing), bird2, babeld. Each runs in the foreground of its namespace.
+//! The routing daemons of a mesh: none (ideal routing), bird2, babeld. Each runs in the foreground of its namespace,
+//! with the configuration that README.md recommends.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+
+/// Where babeld tells what it knows, at every node on ::1.
+pub const BABELD_PORT: u16 = 33123;
+
+const REFLECT: &str = "reflect-kernel-metric";
+
+/// The babeld that L3ROAMD_BABELD names, else the system's.
+pub fn babeld_program() -> String {
+    std::env::var("L3ROAMD_BABELD").unwrap_or_else(|_| "babeld".into())
+}
 
 /// How routes get from node to node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -10,8 +21,10 @@ pub enum Routing {
     Ideal,
     /// Babel by bird2.
     Bird,
-    /// Babel by the babeld that L3ROAMD_BABELD names.
+    /// Babel by the babeld that L3ROAMD_BABELD names, else the system's.
     Babeld,
+    /// The same without `reflect-kernel-metric`.
+    BabeldUnreflected,
 }
 
 impl Routing {
@@ -20,7 +33,8 @@ impl Routing {
         match self {
             Self::Ideal => Vec::new(),
             Self::Bird => nodes.iter().enumerate().map(|(node, name)| bird(node, name, run)).collect(),
-            Self::Babeld => nodes.iter().map(|name| babeld(name, run)).collect(),
+            Self::Babeld => nodes.iter().map(|name| babeld(name, run, true)).collect(),
+            Self::BabeldUnreflected => nodes.iter().map(|name| babeld(name, run, false)).collect(),
         }
     }
 }
@@ -47,46 +61,43 @@ fn bird(node: usize, name: &str, run: &Path) -> Child {
     spawn(name, run, "bird", &arguments)
 }
 
-/// What the README recommends: preference 200, or bird would prefer the babel route it already has to the learnt
-/// one and never announce ours; drained routes at a worse metric.
-fn bird_configuration(node: usize) -> String {
-    let id = node + 1;
-    let channel = |family: &str| {
-        format!(
-            "protocol kernel {{ learn; {family} {{ import filter learnt; export where source = RTS_BABEL; }}; }}\n"
-        )
-    };
-    format!(
-        "log stderr all;\nrouter id 10.255.0.{id};\nprotocol device {{ scan time 10; }}\n\
-         protocol direct {{ ipv4; ipv6; interface \"lo\"; }}\n\
-         filter roam {{\n  if source = RTS_DEVICE then accept;\n\
-         \x20 if krt_source = 158 then {{ babel_metric = 0; accept; }}\n\
-         \x20 if krt_source = 159 then {{ babel_metric = 4096; accept; }}\n\
-         \x20 if source = RTS_BABEL then accept;\n  reject;\n}}\n\
-         filter learnt {{\n  if krt_source = 158 then {{ preference = 200; accept; }}\n\
-         \x20 if krt_source = 159 then accept;\n  reject;\n}}\n{}{}\
-         protocol babel {{\n  ipv4 {{ import all; export filter roam; }};\n  ipv6 {{ import all; export filter roam; }};\n\
-         \x20 interface \"mesh*\" {{ type wired; hello interval 4 s; }};\n  randomize router id;\n}}\n",
-        channel("ipv4"),
-        channel("ipv6"),
-    )
+/// The block of the manual whose first line is a comment that begins with the name.
+///
+/// # Panics
+/// Where there is none.
+pub fn manual(name: &str) -> String {
+    let lines = include_str!("../../README.md").lines();
+    let block: Vec<&str> = lines
+        .skip_while(|line| !line.starts_with(&format!("    # {name}")))
+        .map_while(|line| line.strip_prefix("    "))
+        .collect();
+    assert!(!block.is_empty(), "the manual has no block # {name}");
+    block.join("\n") + "\n"
 }
 
-fn babeld(name: &str, run: &Path) -> Child {
-    let program = std::env::var("L3ROAMD_BABELD").unwrap_or_else(|_| "babeld".into());
-    let path = |suffix: &str| run.join(format!("{name}.babeld.{suffix}")).display().to_string();
-    let mut arguments: Vec<String> = ["-I", &path("pid"), "-S", &path("state")].map(str::to_owned).into();
-    for line in [
-        "redistribute proto 158 allow",
-        "redistribute proto 159 metric 1024",
-        "redistribute local if lo",
-        "redistribute local deny",
-        "redistribute deny",
-        "default type wired",
-    ] {
-        arguments.extend(["-C".to_owned(), line.to_owned()]);
+/// What the manual recommends, with this node's number in it.
+fn bird_configuration(node: usize) -> String {
+    let (theirs, ours) = ("router id 10.255.0.1;", format!("router id 10.255.0.{};", node + 1));
+    let text = manual("bird2");
+    assert!(text.contains(theirs), "the manual's block has no line {theirs}");
+    format!("log stderr all;\n{}", text.replace(theirs, &ours))
+}
+
+/// What the manual recommends, with or without the line that hands babeld's metrics to the kernel.
+fn babeld(name: &str, run: &Path, reflecting: bool) -> Child {
+    let configuration = run.join(format!("{name}.babeld.conf"));
+    let mut text = manual("babeld");
+    if !reflecting {
+        text = text
+            .lines()
+            .filter(|line| !line.starts_with(REFLECT))
+            .fold(String::new(), |all, line| all + line + "\n");
     }
-    // Only those that exist are used; the rest wait.
-    arguments.extend(["mesh0", "mesh1", "mesh2"].map(str::to_owned));
-    spawn(name, run, &program, &arguments)
+    std::fs::write(&configuration, text).expect("a configuration");
+    let path = |suffix: &str| run.join(format!("{name}.babeld.{suffix}")).display().to_string();
+    let port = BABELD_PORT.to_string();
+    let arguments =
+        ["-c", &configuration.display().to_string(), "-I", &path("pid"), "-S", &path("state"), "-g", &port]
+            .map(str::to_owned);
+    spawn(name, run, &babeld_program(), &arguments)
 }
