@@ -1,20 +1,23 @@
-//! The configurations of routing daemons that README.md recommends, run as they stand there: what they announce of a node, and what
+//! The configurations that README.md recommends, used as they stand there: what routing daemons announce of a node with them, and what
 //! never. Host routes are put into the kernel by hand, as the daemon would.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv6Addr, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
+
+use l3roamd::openwrt::uci::{self, parser::Value};
 
 use crate::client::Client;
 use crate::daemon::{Daemon, Kind};
 use crate::lab::{Lab, Plan, ip, ip_batch, node_address};
-use crate::measure::{Outcome, eventually, measure, must};
+use crate::measure::{Outcome, Trouble, eventually, measure, must};
 use crate::roam;
 use crate::routing::{BABELD_PORT, Routing, manual};
-use crate::{Needs, Test, sys};
+use crate::{Needs, Test, isolate, sys};
 
 /// The tests of this file. (That a client roams where bird routes is in `roam`.)
 pub const TESTS: &[Test] = &[
@@ -27,6 +30,11 @@ pub const TESTS: &[Test] = &[
     }),
     ("a_client_is_handed_over_where_the_manuals_babeld_routes", Needs::AnyBabeld, roams_with_babeld),
     ("the_manuals_uci_tells_babeld_the_same_as_its_own_configuration", Needs::Nothing, uci_is_the_same),
+    (
+        "the_manuals_configuration_is_understood_to_the_last_option",
+        Needs::Nothing,
+        configuration_is_understood,
+    ),
 ];
 
 /// Served clients.
@@ -196,36 +204,56 @@ fn roams_with_babeld() -> Outcome {
     must(roams.handovers.len() == 2, format!("handed over {} of 2", roams.handovers.len()))
 }
 
-/// Puts the UCI of the manual together as babeld's init script does on OpenWrt (packages feed "routing", babeld.init).
+/// Puts the UCI of the manual together as babeld's init script does on OpenWrt (feed "routing", babeld.init).
 fn uci_is_the_same() -> Outcome {
+    let uci = uci::parser::parse(manual("/etc/config/babeld").as_bytes());
+    let uci = uci.map_err(|error| Trouble::Broken(error.to_string()))?;
+    let text = |value: &Value| match value {
+        Value::One(text) => String::from_utf8_lossy(text).into_owned(),
+        Value::Many(_) => "a list".to_owned(),
+    };
     let mut made = Vec::new();
-    let uci = manual("/etc/config/babeld");
-    for section in uci.split("config ").skip(1) {
-        let mut lines = section.lines();
-        let kind = lines.next().unwrap_or_default();
-        let options: Vec<(&str, &str)> = lines
-            .filter_map(|line| line.trim().strip_prefix("option ")?.split_once(' '))
-            .map(|(name, value)| (name, value.trim_matches('\'')))
-            .collect();
-        let option = |name: &str| options.iter().find(|option| option.0 == name).map(|option| option.1);
-        match kind {
-            "general" => {
-                made.extend(options.iter().map(|(name, value)| format!("{} {value}", name.replace('_', "-"))))
-            }
-            "filter" => {
-                let local = option("local").map(|_| "local".to_owned());
-                let selectors = ["ip", "eq", "le", "ge", "proto", "if"]
-                    .map(|name| Some(format!("{name} {}", option(name)?)));
-                let words = [option("type").map(str::to_owned), local].into_iter().chain(selectors);
-                let words: Vec<String> =
-                    words.chain([option("action").map(str::to_owned)]).flatten().collect();
-                made.push(words.join(" "));
-            }
-            _ => {}
+    for section in &uci.sections {
+        let option = |name| section.option(name).map(text);
+        let named = |name| Some(format!("{name} {}", option(name)?));
+        if section.kind == "general" {
+            made.extend(section.options.iter().map(|entry| {
+                // No option of babeld has an underscore.
+                format!("{} {}", entry.name.replace('_', "-"), text(&entry.value))
+            }));
+        } else if section.kind == "filter" {
+            let local = option("local").map(|_| "local".to_owned());
+            let selectors = ["ip", "eq", "le", "ge", "proto", "if"].map(named);
+            let words: Vec<String> = [option("type"), local]
+                .into_iter()
+                .chain(selectors)
+                .chain([option("action")])
+                .flatten()
+                .collect();
+            made.push(words.join(" "));
         }
     }
     let own = manual("babeld");
     let own: Vec<&str> =
         own.lines().filter(|line| !line.starts_with('#') && !line.starts_with("interface ")).collect();
     must(made == own, format!("UCI makes {made:#?}, the manual has {own:#?}"))
+}
+
+fn configuration_is_understood() -> Outcome {
+    let directory = Path::new(isolate::RUN).join("manual");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    for name in ["network", "l3roamd"] {
+        std::fs::write(directory.join(name), manual(&format!("/etc/config/{name}"))).expect("a file");
+    }
+    let (settings, problems) = uci::Directories::only(&directory).load();
+    must(problems.is_empty(), format!("{problems:?}"))?;
+    must(
+        settings.node_address == Some(node_address(0)),
+        format!("node address {:?}", settings.node_address),
+    )?;
+    let complete = settings.enabled
+        && settings.prefixes.len() == 2
+        && settings.client_interfaces.len() == 1
+        && settings.mesh_interfaces.len() == 1;
+    must(complete, format!("{settings:?}"))
 }
