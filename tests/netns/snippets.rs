@@ -175,7 +175,7 @@ fn moves(lab: &Lab) -> Outcome {
     let start = sys::now();
     let way = || ip("b", &format!("-6 route show {address} proto {}", protocol(lab)));
     let mut lost = None;
-    let switched = eventually(Duration::from_secs(12), || {
+    let switched = eventually(Duration::from_secs(8), || {
         let way = way();
         if !way.contains("dev mesh") {
             lost.get_or_insert_with(|| way.clone());
@@ -185,7 +185,7 @@ fn moves(lab: &Lab) -> Outcome {
     let time = if switched {
         format!("{:.1} s", (sys::now() - start).as_secs_f64())
     } else {
-        "later than 12 s".into()
+        "later than 8 s".into()
     };
     measure(
         &format!("a client moves and leaves a drained route, {:?}: new way at b", lab.plan.routing),
