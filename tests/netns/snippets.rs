@@ -245,12 +245,11 @@ fn configuration_is_understood() -> Outcome {
     for name in ["network", "l3roamd"] {
         std::fs::write(directory.join(name), manual(&format!("/etc/config/{name}"))).expect("a file");
     }
-    let (settings, problems) = uci::Directories::only(&directory).load();
+    let directories = uci::Directories::only(&directory);
+    let (settings, problems) = directories.load();
     must(problems.is_empty(), format!("{problems:?}"))?;
-    must(
-        settings.node_address == Some(node_address(0)),
-        format!("node address {:?}", settings.node_address),
-    )?;
+    let address = directories.address_of_loopback();
+    must(address.as_ref().ok() == Some(&node_address(0)), format!("node address {address:?}"))?;
     let complete = settings.enabled
         && settings.prefixes.len() == 2
         && settings.client_interfaces.len() == 1
