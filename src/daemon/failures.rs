@@ -63,7 +63,7 @@ impl Kind {
 fn object(action: &Action) -> Object {
     match action {
         Action::InstallRoute(r) | Action::UninstallRoute(r) => {
-            (Kind::Route, format!("{} interface {} table {}", r.address, r.interface, r.table))
+            (Kind::Route, format!("{} {:?} table {}", r.address, r.kind, r.table))
         }
         Action::InstallNeighbour(n) | Action::UninstallNeighbour(n) => {
             (Kind::Neighbour, format!("{} interface {}", n.address, n.interface))

@@ -124,6 +124,8 @@ pub async fn run(options: Options) -> Result<Ending, RunError> {
         node_address: options.config.node_address,
         node_client_prefix: options.config.node_client_prefix,
         metric: settings.metric,
+        drain_metric: settings.drain_metric,
+        protocols: settings.protocols,
         sources: options.config.sources,
     })
     .await?;

@@ -13,7 +13,7 @@ use lexopt::Arg;
 use thiserror::Error;
 
 use crate::engine::command::{Argument, COMMANDS, CommandSpec, LogLevel, client_prefix, table};
-use crate::engine::config::{Config, V4Prefix, node_address, node_client_prefix, plat_prefix};
+use crate::engine::config::{Config, Protocols, V4Prefix, node_address, node_client_prefix, plat_prefix};
 use crate::engine::{Command, command::GrammarError};
 use crate::net::{InterfaceName, InvalidValue, Prefix};
 use crate::openwrt::uci::settings::{add, path};
@@ -207,6 +207,9 @@ struct Draft {
     metric: Option<u32>,
     without_ubus: bool,
     ubus_socket: Option<PathBuf>,
+    drain_metric: Option<u32>,
+    protocols: Option<Protocols>,
+    overlap: Option<Duration>,
 }
 
 impl Draft {
@@ -263,6 +266,16 @@ impl Draft {
                     let expected = "a route metric from 1 to 65534";
                     self.metric = Some(number(&value()?, 1..=65_534, expected).map_err(bad)?);
                 }
+                "drain-metric" => {
+                    let expected = "a route metric from 1 to 65534, worse than that of host routes";
+                    self.drain_metric = Some(number(&value()?, 1..=65_534, expected).map_err(bad)?);
+                }
+                "overlap" => {
+                    let expected = "an overlap from 0 to 3600 seconds";
+                    let seconds = number(&value()?, 0..=3600, expected).map_err(bad)?;
+                    self.overlap = Some(Duration::from_secs(u64::from(seconds)));
+                }
+                "protocols" => self.protocols = Some(value()?.parse().map_err(bad)?),
                 _ => return Err(OptionsError::Syntax(format!("unknown option '{}'", shown(&option)))),
             },
             Name::Short(_) => {
@@ -353,6 +366,9 @@ impl Draft {
         settings.ubus &= !self.without_ubus;
         replace(&mut settings.tunables.seek_delay, &self.seek_delay);
         replace(&mut settings.metric, &self.metric);
+        settings.drain_metric = self.drain_metric.or(settings.drain_metric);
+        replace(&mut settings.protocols, &self.protocols);
+        replace(&mut settings.tunables.overlap, &self.overlap);
         settings.log_addresses |= self.log_addresses;
         if self.debug {
             settings.log_level = LogLevel::Debug;
@@ -393,9 +409,12 @@ Usage: l3roamd -a <address> -p <prefix> [option]...
   -D <name>            name of the capture TUN (default l3roam0)
   -h, --help           this text
   -V, --version        the version
+  --drain-metric <n>   add a second drained route of this metric (for babeld's reflect-kernel-metric; 4096)
   --log-addresses      show MACs and addresses of clients in logs
   --metric <number>    metric of host routes (default 16)
   --no-hostapd         do not learn clients from what hostapd says on ubus
+  --overlap <s>        how long a client's route stays, drained, after it went to another node (default 10)
+  --protocols <s,d,p>  protocol numbers of host routes, drained ones, and prefix routes (default 158,159,160)
   --no-ndp             do not learn clients from neighbour discovery and ARP
   --no-netlink         do not learn clients from neighbour tables and forwarding databases
   --no-nl80211         do not learn clients from access points

@@ -277,8 +277,16 @@ impl Engine {
         source: Source,
     ) {
         let Some(client) = self.clients.get_mut(&mac) else { return };
-        let entry =
-            Address { state, last_seen: seen, source, probes: 0, schedule: source.schedule(), rival: None };
+        let entry = Address {
+            state,
+            last_seen: seen,
+            source,
+            probes: 0,
+            schedule: source.schedule(),
+            rival: None,
+            route_stands: false,
+            neighbour_stands: false,
+        };
         client.addresses.insert(address, entry);
         if !is_link_local(address) {
             self.holders.insert(address, mac);
@@ -302,6 +310,8 @@ impl Engine {
             self.act(Action::InstallRoute(route));
             self.address_appeared(mac, address);
         } else if !is_link_local(address) && was_in_use && !state.in_use() {
+            self.not_standing(address, true);
+            self.not_standing(address, false);
             self.act(Action::UninstallRoute(route));
             self.act(Action::UninstallNeighbour(neighbour));
         }

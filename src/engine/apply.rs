@@ -8,7 +8,7 @@ use super::Engine;
 use super::command::Command;
 use super::config::Adjustable;
 use super::interfaces::Role;
-use super::output::{Action, LeaveReason};
+use super::output::{Action, HostRoute, LeaveReason};
 use crate::net::{InterfaceName, Mac, Prefix};
 use crate::time::Timestamp;
 
@@ -175,7 +175,7 @@ impl Engine {
         let old = self.desired_state().routes;
         self.config.export_table = table;
         for route in old {
-            self.act(Action::InstallRoute(self.host_route(route.address, route.interface)));
+            self.act(Action::InstallRoute(HostRoute { table, ..route }));
             self.act(Action::UninstallRoute(route));
         }
     }

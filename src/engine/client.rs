@@ -123,6 +123,9 @@ pub struct Address {
     pub(super) schedule: Schedule,
     /// Another client that wants it, while the holder is being asked.
     pub(super) rival: Option<Mac>,
+    /// The kernel has acknowledged its host route, and its neighbour entry.
+    pub(super) route_stands: bool,
+    pub(super) neighbour_stands: bool,
 }
 
 /// The probe schedules.

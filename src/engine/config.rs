@@ -1,6 +1,8 @@
 //! The engine's configuration: what it serves, and every timer and bound with its default and reason.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::net::{InterfaceName, InvalidValue, Prefix, is_host_address};
@@ -151,6 +153,63 @@ pub fn plat_prefix(text: &str) -> Result<Ipv6Addr, InvalidValue> {
     }
 }
 
+/// The numbers of the routing protocols that our routes carry (`rtm_protocol`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Protocols {
+    /// Of host routes to clients that are served here.
+    pub served: u8,
+    /// Of drained host routes, which lead to the capture TUN.
+    pub drained: u8,
+    /// Of the prefix routes to the capture TUN.
+    pub prefix: u8,
+}
+
+impl Default for Protocols {
+    /// 158, 159 and 160.
+    fn default() -> Self {
+        Self { served: 158, drained: 159, prefix: 160 }
+    }
+}
+
+impl Protocols {
+    /// Those of host routes: one may take the place of the other.
+    pub const fn of_hosts(self) -> [u8; 2] {
+        [self.served, self.drained]
+    }
+
+    /// All of them.
+    pub const fn all(self) -> [u8; 3] {
+        [self.served, self.drained, self.prefix]
+    }
+}
+
+impl FromStr for Protocols {
+    type Err = InvalidValue;
+
+    /// In the order of the fields, separated by commas. Numbers below 5 are the kernel's own.
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let number = |word: &str| word.parse().ok().filter(|number: &u8| *number >= 5);
+        let numbers: Option<Vec<u8>> = text.split(',').map(number).collect();
+        match numbers.as_deref() {
+            Some(&[served, drained, prefix])
+                if served != drained && drained != prefix && prefix != served =>
+            {
+                Ok(Self { served, drained, prefix })
+            }
+            _ => Err(InvalidValue::new(
+                text,
+                "three different route protocol numbers from 5 to 255 such as 158,159,160",
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Protocols {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{},{},{}", self.served, self.drained, self.prefix)
+    }
+}
+
 /// Which sources of evidence are used. All by default.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sources {
@@ -225,6 +284,13 @@ pub struct Tunables {
     pub max_peers: usize,
     /// Handovers remembered, for people.
     pub max_handovers: usize,
+    /// How long the host routes of a client that was handed over stay, drained: the routing daemons of the mesh need as long to find
+    /// the new way. Not longer than they need, for as long as we export the route we do not learn the new one.
+    pub overlap: Duration,
+    /// The same where the new node cannot be relayed to (a C daemon): what comes meanwhile waits.
+    pub overlap_without_relay: Duration,
+    /// How long the host routes of a client that was lost stay, drained, while packets for it wait.
+    pub lost_age: Duration,
 }
 
 impl Default for Tunables {
@@ -256,6 +322,9 @@ impl Default for Tunables {
             seen_flood_age: Duration::from_secs(2),
             max_peers: 1024,
             max_handovers: 128,
+            overlap: Duration::from_secs(10),
+            overlap_without_relay: Duration::from_secs(1),
+            lost_age: Duration::from_secs(5),
         }
     }
 }

@@ -126,7 +126,7 @@ impl Engine {
         let Stay::Looking { memory } = client.stay else { return };
         let target = match found {
             RouteLookup::HostRoute { .. } => Some(self.config.node_client_prefix.node_client_address(mac)),
-            RouteLookup::Local | RouteLookup::Other => memory,
+            RouteLookup::Local | RouteLookup::Network(_) | RouteLookup::Other => memory,
         };
         match target {
             Some(target) if self.claims.in_flight.len() >= self.config.tunables.max_claims_in_flight => {

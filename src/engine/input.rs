@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::output::{HostRoute, Neighbour};
 use crate::net::{IfIndex, InterfaceName, Mac};
 use crate::wire::frame::FrameContent;
 use crate::wire::intercom::{Packet, ParseError};
@@ -41,6 +42,10 @@ pub enum Input {
         /// What the kernel would do with a packet to it.
         found: RouteLookup,
     },
+    /// The kernel has acknowledged [`Action::InstallRoute`](super::Action::InstallRoute): the route stands.
+    RouteInstalled(HostRoute),
+    /// The kernel has acknowledged [`Action::InstallNeighbour`](super::Action::InstallNeighbour): the entry stands.
+    NeighbourInstalled(Neighbour),
     /// A host route of our own protocol was found in a dump at start (left by a crash or an upgrade).
     RouteAdopted {
         /// The client's address.
@@ -197,7 +202,9 @@ pub enum RouteLookup {
     },
     /// The address is this node's own.
     Local,
-    /// Along a shorter route, or nowhere.
+    /// Along a shorter route out of this interface.
+    Network(IfIndex),
+    /// Into the capture TUN, or nowhere.
     Other,
 }
 

@@ -31,6 +31,7 @@ mod apply;
 pub mod client;
 pub mod command;
 pub mod config;
+mod drain;
 mod flood;
 mod foreign;
 mod handover;
@@ -66,7 +67,7 @@ pub use history::Handover;
 pub use input::Input;
 pub use interfaces::{InterfaceStatus, Role};
 pub use output::{Action, DesiredState, Notice, Output};
-use output::{HostRoute, Neighbour};
+use output::{HostRoute, Neighbour, RouteKind};
 pub use peers::Peer;
 use stats::{Counter, Counters};
 use timers::{Deadlines, Timer};
@@ -174,6 +175,8 @@ impl Engine {
             Input::StationReported { interface, client, report } => {
                 self.station_reported(interface, client, report);
             }
+            Input::RouteInstalled(route) => self.route_installed(route),
+            Input::NeighbourInstalled(entry) => self.neighbour_installed(entry),
             Input::HostRouteSeen(address) => self.host_route_seen(address),
             Input::RouteLookedUp { address, found } => self.route_looked_up(address, found),
             Input::RouteAdopted { address, interface, table: _, client } => {
@@ -349,7 +352,7 @@ impl Engine {
     }
 
     fn host_route(&self, address: IpAddr, interface: IfIndex) -> HostRoute {
-        HostRoute { address, interface, table: self.config.export_table }
+        HostRoute { address, kind: RouteKind::Served(interface), table: self.config.export_table }
     }
 
     /// The client that has the address in use here.
@@ -404,9 +407,13 @@ impl Engine {
         self.counters.add(Counter::ActionFailed);
         match (action, reason) {
             (Action::LookupRoute(address), _) => self.route_looked_up(address, input::RouteLookup::Other),
-            (Action::InstallRoute(route), input::FailureReason::Occupied) => {
-                self.tell(Notice::RouteOccupied { address: route.address });
+            (Action::InstallRoute(route), reason) => {
+                self.not_standing(route.address, true);
+                if reason == input::FailureReason::Occupied {
+                    self.tell(Notice::RouteOccupied { address: route.address });
+                }
             }
+            (Action::InstallNeighbour(entry), _) => self.not_standing(entry.address, false),
             _ => {}
         }
     }

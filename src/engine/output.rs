@@ -18,9 +18,11 @@ pub enum Output {
 /// An order to the world. All are idempotent: doing one twice is doing it once, undoing what is not there is success.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
-    /// Create the host route, or replace one of ours; never one of another protocol.
+    /// Create the host route, or replace one of ours, of either kind, in one message: the address is never without a route, for
+    /// routing daemons take a deletion for the end of the address. Never replace one of another protocol. Answered by
+    /// [`Input::RouteInstalled`](super::Input::RouteInstalled).
     InstallRoute(HostRoute),
-    /// Remove the host route where it is ours.
+    /// Remove the host route where it is ours and of this kind.
     UninstallRoute(HostRoute),
     /// Create or replace a neighbour entry that survives the kernel's garbage collection (NTF_EXT_LEARNED).
     InstallNeighbour(Neighbour),
@@ -115,10 +117,19 @@ pub enum IntercomDestination {
 pub struct HostRoute {
     /// The client's address; /32 or /128 follows from the family.
     pub address: IpAddr,
-    /// The client interface.
-    pub interface: IfIndex,
+    /// Where it leads.
+    pub kind: RouteKind,
     /// The export table.
     pub table: u32,
+}
+
+/// Where a host route leads, and so by which protocol number routing daemons know it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum RouteKind {
+    /// To the client, on this client interface (protocol 158).
+    Served(IfIndex),
+    /// Into the capture TUN (protocol 159, exported at a worse metric): the client has gone, and what still comes for it goes after it.
+    Drained,
 }
 
 /// A neighbour entry for a client.

@@ -237,6 +237,8 @@ impl Engine {
         let old = std::mem::replace(&mut client.interface, interface);
         let routed: Vec<IpAddr> = client.routed().collect();
         for address in routed {
+            self.not_standing(address, true);
+            self.not_standing(address, false);
             self.act(Action::InstallNeighbour(Neighbour { interface, address, client: mac }));
             self.act(Action::InstallRoute(self.host_route(address, interface)));
             self.act(Action::UninstallNeighbour(Neighbour { interface: old, address, client: mac }));

@@ -307,12 +307,12 @@ impl Engine {
                 self.sought_address_found(address, Place::Mesh);
                 self.release(address);
             }
-            RouteLookup::Local | RouteLookup::Other => self.contradicted(address),
+            RouteLookup::Local | RouteLookup::Network(_) | RouteLookup::Other => self.contradicted(address),
         }
     }
 
     /// Gives the packets that waited back to the kernel, in their order.
-    fn release(&mut self, address: IpAddr) {
+    pub(super) fn release(&mut self, address: IpAddr) {
         while let Some(waiting) = self.searches.take_front(address) {
             self.counters.add(Counter::QueueReleased);
             self.act(Action::ReleasePacket(waiting.packet));

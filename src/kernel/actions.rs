@@ -4,10 +4,10 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::error::{Context, KernelError, is_errno};
-use super::route::{PROTOCOL, PROTOCOL_PREFIX, Route, TABLE_MAIN};
+use super::route::{Route, TABLE_MAIN};
 use super::{Kernel, address, neighbour, route};
 use crate::engine::input::{FailureReason, Input};
-use crate::engine::output::{Action, HostRoute};
+use crate::engine::output::{Action, HostRoute, RouteKind};
 use crate::net::{IfIndex, Mac, Prefix};
 use crate::wire::frame;
 
@@ -38,16 +38,27 @@ impl Kernel {
     async fn carry_out(&mut self, action: &Action) -> Result<Option<Input>, KernelError> {
         match action {
             Action::InstallRoute(host) => {
-                let route = self.host_route(host);
-                route::install(&mut self.requests, &route).await?;
+                let (route, second) = (self.host_route(host), self.second_route(host));
+                let protocols = self.settings.protocols.of_hosts();
+                route::install(&mut self.requests, &route, &protocols).await?;
+                if let Some(second) = second {
+                    route::install(&mut self.requests, &second, &protocols).await?;
+                }
+                // A second route of the other kind may be left.
+                if let (Some(metric), RouteKind::Served(_)) = (self.settings.drain_metric, host.kind) {
+                    let drained = self.host_route(&HostRoute { kind: RouteKind::Drained, ..*host });
+                    route::uninstall(&mut self.requests, &Route { metric, ..drained }).await?;
+                }
+                return Ok(Some(Input::RouteInstalled(*host)));
             }
             Action::UninstallRoute(host) => {
-                let route = self.host_route(host);
-                route::uninstall(&mut self.requests, &route).await?;
+                for route in [Some(self.host_route(host)), self.second_route(host)].into_iter().flatten() {
+                    route::uninstall(&mut self.requests, &route).await?;
+                }
             }
             Action::InstallPrefixRoute(prefix) => {
                 let route = self.prefix_route(*prefix);
-                route::install(&mut self.requests, &route).await?;
+                route::install(&mut self.requests, &route, &[self.settings.protocols.prefix]).await?;
             }
             Action::UninstallPrefixRoute(prefix) => {
                 let route = self.prefix_route(*prefix);
@@ -56,6 +67,7 @@ impl Kernel {
             Action::InstallNeighbour(entry) => {
                 neighbour::install(&mut self.requests, entry).await?;
                 self.table_full = false;
+                return Ok(Some(Input::NeighbourInstalled(*entry)));
             }
             Action::UninstallNeighbour(entry) => neighbour::uninstall(&mut self.requests, entry).await?,
             Action::AddNodeClientAddress(address) => address::add(&mut self.requests, *address).await?,
@@ -140,13 +152,18 @@ impl Kernel {
     }
 
     pub(super) fn host_route(&self, host: &HostRoute) -> Route {
-        Route {
-            destination: Prefix::host(host.address),
-            table: host.table,
-            metric: self.settings.metric,
-            protocol: PROTOCOL,
-            interface: host.interface,
-        }
+        let (protocol, interface) = match host.kind {
+            RouteKind::Served(interface) => (self.settings.protocols.served, interface),
+            RouteKind::Drained => (self.settings.protocols.drained, self.tun.index()),
+        };
+        let (destination, metric) = (Prefix::host(host.address), self.settings.metric);
+        Route { destination, table: host.table, metric, protocol, interface }
+    }
+
+    /// The route beside a drained one, where one is wanted.
+    pub(super) fn second_route(&self, host: &HostRoute) -> Option<Route> {
+        let metric = self.settings.drain_metric.filter(|_| host.kind == RouteKind::Drained)?;
+        Some(Route { metric, ..self.host_route(host) })
     }
 
     pub(super) fn prefix_route(&self, prefix: Prefix) -> Route {
@@ -154,7 +171,7 @@ impl Kernel {
             destination: prefix,
             table: TABLE_MAIN,
             metric: self.settings.metric,
-            protocol: PROTOCOL_PREFIX,
+            protocol: self.settings.protocols.prefix,
             interface: self.tun.index(),
         }
     }

@@ -7,7 +7,6 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::LinkMessage;
 
 use super::error::{Context, KernelError};
-use super::route::PROTOCOL;
 use super::tun::Tun;
 use super::{Kernel, address, facts, neighbour, route, sys};
 use crate::engine::input::Input;
@@ -71,7 +70,10 @@ impl Kernel {
         self.tun.bring_up(tun, &mut self.requests).await
     }
 
-    /// What an earlier run left: host routes of our protocol in any table that point at an interface, and node-client addresses.
+    /// What an earlier run left: host routes of served clients in any table that point at an interface, and node-client addresses.
+    ///
+    /// Drained routes are not told, and so go with the first comparison: who the earlier run handed the client to died with it, and as
+    /// long as the route stood this node could not learn the way there. What still comes is caught by the prefix route.
     ///
     /// # Errors
     /// Where the kernel does not answer.
@@ -83,7 +85,7 @@ impl Kernel {
             .map(|neighbour| ((neighbour.fact.interface, neighbour.fact.address), neighbour.fact.mac))
             .collect();
         let mut found = Vec::new();
-        for (route, message) in route::dump(&mut self.requests, PROTOCOL).await? {
+        for (route, message) in route::dump(&mut self.requests, self.settings.protocols.served).await? {
             let elsewhere = [IfIndex(0), facts::LOOPBACK, self.tun.index()].contains(&route.interface);
             if elsewhere || !route.is_host() || !route::is_unicast(&message) {
                 continue;

@@ -34,7 +34,7 @@ use futures_util::task::noop_waker_ref;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::neighbour::NeighbourMessage;
 
-use crate::engine::config::Sources;
+use crate::engine::config::{Protocols, Sources};
 use crate::engine::input::{FrameHeard, Input};
 use crate::net::{IfIndex, InterfaceName, Prefix};
 use crate::wire::frame;
@@ -48,6 +48,7 @@ use netlink::Requests;
 use nl80211::Stations;
 use packet::Packets;
 pub use reconcile::Repairs;
+
 use tun::Tun;
 
 /// A datagram of any kind that we read fits in.
@@ -64,6 +65,11 @@ pub struct Settings {
     pub node_client_prefix: Prefix,
     /// The metric of our routes (16).
     pub metric: u32,
+    /// The metric of a second drained route, for a routing daemon that exports routes by the kernel's metric (4096); without one
+    /// there is none.
+    pub drain_metric: Option<u32>,
+    /// The numbers by which routing daemons know our routes.
+    pub protocols: Protocols,
     /// Which sources of evidence are used.
     pub sources: Sources,
 }
@@ -348,7 +354,8 @@ impl Kernel {
                 None
             }
             RouteNetlinkMessage::NewRoute(message) => {
-                route::host_route_seen(&message, self.tun.index()).map(Input::HostRouteSeen)
+                route::host_route_seen(&message, self.settings.protocols, self.tun.index())
+                    .map(Input::HostRouteSeen)
             }
             RouteNetlinkMessage::NewNeighbour(message) => self.neighbour_fact(&message, true),
             RouteNetlinkMessage::DelNeighbour(message) => self.neighbour_fact(&message, false),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
 use super::error::KernelError;
-use super::route::{PROTOCOL, PROTOCOL_PREFIX, Route};
+use super::route::Route;
 use super::{Kernel, address, facts, neighbour, route};
 use crate::engine::output::{DesiredState, Neighbour};
 
@@ -65,11 +65,13 @@ impl Kernel {
         desired: &DesiredState,
         repairs: &mut Repairs,
     ) -> Result<(), KernelError> {
-        let hosts = desired.routes.iter().map(|host| self.host_route(host));
+        let hosts =
+            desired.routes.iter().flat_map(|host| [Some(self.host_route(host)), self.second_route(host)]);
         let prefixes = desired.prefixes.iter().map(|prefix| self.prefix_route(*prefix));
-        let mut missing: BTreeSet<Route> = hosts.chain(prefixes).collect();
+        let mut missing: BTreeSet<Route> = hosts.flatten().chain(prefixes).collect();
+        let protocols = self.settings.protocols;
         let mut surplus = Vec::new();
-        for protocol in [PROTOCOL, PROTOCOL_PREFIX] {
+        for protocol in protocols.all() {
             for (found, message) in route::dump(&mut self.requests, protocol).await? {
                 if !(route::is_unicast(&message) && missing.remove(&found)) {
                     surplus.push((found, message));
@@ -77,13 +79,17 @@ impl Kernel {
             }
         }
         for route in &missing {
-            // Replaces the surplus one that differs in its interface alone: the destination is never without a route.
-            repairs.count(route::install(&mut self.requests, route).await, Repairs::added);
+            // Replaces the surplus one that differs in interface and kind alone: the destination is never without a route.
+            let ours = if route.protocol == protocols.prefix {
+                &[protocols.prefix][..]
+            } else {
+                &protocols.of_hosts()[..]
+            };
+            repairs.count(route::install(&mut self.requests, route, ours).await, Repairs::added);
         }
         for (found, message) in surplus {
-            let replaced =
-                missing.iter().any(|route| Route { interface: found.interface, ..*route } == found);
-            if !replaced {
+            let place = |route: &Route| (route.destination, route.table, route.metric);
+            if !missing.iter().any(|route| place(route) == place(&found)) {
                 repairs.count(route::uninstall_dumped(&mut self.requests, message).await, Repairs::removed);
             }
         }

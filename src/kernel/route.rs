@@ -12,13 +12,12 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::error::{Context, KernelError, is_errno};
 use super::netlink::Requests;
+use crate::engine::config::Protocols;
 use crate::engine::input::RouteLookup;
 use crate::net::{IfIndex, Prefix};
 
-/// The routing protocol of host routes and the mark of neighbour entries.
+/// The mark of neighbour entries (NDA_PROTOCOL), whatever the routes carry.
 pub(super) const PROTOCOL: u8 = 158;
-/// The routing protocol of the prefix routes to the capture TUN.
-pub(super) const PROTOCOL_PREFIX: u8 = 160;
 /// RT_TABLE_MAIN.
 pub(super) const TABLE_MAIN: u32 = 254;
 /// RT_TABLE_LOCAL: the node's own addresses.
@@ -109,7 +108,7 @@ pub(super) fn is_unicast(message: &RouteMessage) -> bool {
 
 /// The address whose host route a RTM_NEWROUTE tells of, where that is anybody's news: not the kernel's own routes and those of
 /// this daemon to its TUN.
-pub(super) fn host_route_seen(message: &RouteMessage, tun: IfIndex) -> Option<IpAddr> {
+pub(super) fn host_route_seen(message: &RouteMessage, ours: Protocols, tun: IfIndex) -> Option<IpAddr> {
     let header = &message.header;
     let route = Route::read(message)?;
     let of_no_interest = header.kind != RouteType::Unicast
@@ -117,15 +116,19 @@ pub(super) fn host_route_seen(message: &RouteMessage, tun: IfIndex) -> Option<Ip
         || header.protocol == RouteProtocol::Kernel
         || route.table == TABLE_LOCAL
         || !route.is_host()
-        || ((PROTOCOL..=PROTOCOL_PREFIX).contains(&route.protocol) && route.interface == tun);
+        || (ours.all().contains(&route.protocol) && route.interface == tun);
     (!of_no_interest).then_some(route.destination.address())
 }
 
-/// Installs a route: creates it, or replaces one of the same protocol; never one of another.
+/// Installs a route: creates it, or replaces one of `protocols` in place, in one message; never one of another.
 ///
 /// # Errors
 /// [`KernelError::Occupied`] where a route of another protocol has the same destination, table and metric.
-pub(super) async fn install(requests: &mut Requests, route: &Route) -> Result<(), KernelError> {
+pub(super) async fn install(
+    requests: &mut Requests,
+    route: &Route,
+    protocols: &[u8],
+) -> Result<(), KernelError> {
     // Once more where the route that was in the way vanished meanwhile.
     for _ in 0..2 {
         let message = RouteNetlinkMessage::NewRoute(route.message());
@@ -133,7 +136,10 @@ pub(super) async fn install(requests: &mut Requests, route: &Route) -> Result<()
             Err(error) if is_errno(&error, &[libc::EEXIST]) => {}
             result => return result.context("install route", route),
         }
-        match standing(requests, route).await.context("look for what stands in the way of route", route)? {
+        match standing(requests, route, protocols)
+            .await
+            .context("look for what stands in the way of route", route)?
+        {
             Standing::Same => return Ok(()),
             Standing::Foreign => return Err(KernelError::Occupied(route.to_string())),
             Standing::Ours => {
@@ -191,7 +197,7 @@ enum Standing {
     Nothing,
     /// The route itself.
     Same,
-    /// One of the same protocol to another interface.
+    /// One that it may replace: to another interface, or of another protocol of ours.
     Ours,
     Foreign,
 }
@@ -204,40 +210,46 @@ enum Standing {
 /// `NLM_F_REPLACE` takes the first route of the metric, and that is the one to look at. For IPv6 it is ours if any is: a later
 /// one is only ever put behind (fib6_add_rt2node), and ours could only be created where none was; so the kernel may
 /// filter by protocol. In IPv4 `ip route prepend` puts one before ours, so all are looked at.
-async fn standing(requests: &mut Requests, route: &Route) -> io::Result<Standing> {
+async fn standing(requests: &mut Requests, route: &Route, protocols: &[u8]) -> io::Result<Standing> {
     if let Ok(Some(message)) = matching(requests, route.destination.address()).await {
-        match compare(route, &message) {
+        match compare(route, &message, protocols) {
             Standing::Nothing => {}
             standing => return Ok(standing),
         }
     }
-    let filter = if route.destination.address().is_ipv4() { 0 } else { route.protocol };
-    let request = query(route.destination.address(), route.table, filter);
-    let mut standing = if filter == 0 { Standing::Nothing } else { Standing::Foreign };
-    for message in requests.dump(&RouteNetlinkMessage::GetRoute(request)).await? {
-        let RouteNetlinkMessage::NewRoute(message) = message else { continue };
-        match compare(route, &message) {
-            Standing::Nothing => {}
-            // Also where ours stands behind it: a replacement would hit this one.
-            Standing::Foreign => return Ok(Standing::Foreign),
-            Standing::Same => standing = Standing::Same,
-            Standing::Ours if matches!(standing, Standing::Same) => {}
-            Standing::Ours => standing = Standing::Ours,
+    let all = [0];
+    let (filters, mut found) = if route.destination.address().is_ipv4() {
+        (&all[..], Standing::Nothing)
+    } else {
+        (protocols, Standing::Foreign)
+    };
+    for filter in filters {
+        let request = query(route.destination.address(), route.table, *filter);
+        for message in requests.dump(&RouteNetlinkMessage::GetRoute(request)).await? {
+            let RouteNetlinkMessage::NewRoute(message) = message else { continue };
+            match compare(route, &message, protocols) {
+                Standing::Nothing => {}
+                // Also where ours stands behind it: a replacement would hit this one.
+                Standing::Foreign => return Ok(Standing::Foreign),
+                Standing::Same => found = Standing::Same,
+                Standing::Ours if matches!(found, Standing::Same) => {}
+                Standing::Ours => found = Standing::Ours,
+            }
         }
     }
-    Ok(standing)
+    Ok(found)
 }
 
 /// What a route of the kernel is to one that is to be installed.
-fn compare(route: &Route, message: &RouteMessage) -> Standing {
+fn compare(route: &Route, message: &RouteMessage, protocols: &[u8]) -> Standing {
     match Route::read(message) {
         Some(other)
             if (other.destination, other.table, other.metric)
                 == (route.destination, route.table, route.metric) =>
         {
-            if other.protocol != route.protocol {
+            if !protocols.contains(&other.protocol) {
                 Standing::Foreign
-            } else if other.interface == route.interface && is_unicast(message) {
+            } else if other == *route && is_unicast(message) {
                 Standing::Same
             } else {
                 Standing::Ours
@@ -323,6 +335,9 @@ fn interpret(message: &RouteMessage, tun: IfIndex) -> RouteLookup {
             if route.is_host() && route.metric < METRIC_INFINITY && route.interface != tun =>
         {
             RouteLookup::HostRoute { interface: route.interface, protocol: route.protocol }
+        }
+        (RouteType::Unicast, Some(route)) if !route.is_host() && route.interface != tun => {
+            RouteLookup::Network(route.interface)
         }
         _ => RouteLookup::Other,
     }

@@ -2,7 +2,7 @@
 
 use l3roamd::engine::Action;
 use l3roamd::engine::input::{FailureReason, Input, NeighbourState, RouteLookup};
-use l3roamd::engine::output::DesiredState;
+use l3roamd::engine::output::{DesiredState, HostRoute, RouteKind};
 use l3roamd::kernel::{Event, Kernel, Repairs};
 use l3roamd::net::IfIndex;
 
@@ -30,7 +30,9 @@ pub const TESTS: &[Test] = &[
 ];
 
 async fn ok(kernel: &mut Kernel, action: Action) {
-    assert_eq!(kernel.apply(action).await, None);
+    let answer = kernel.apply(action).await;
+    let acknowledged = matches!(answer, None | Some(Input::RouteInstalled(_) | Input::NeighbourInstalled(_)));
+    assert!(acknowledged, "{answer:?}");
 }
 
 async fn failure(kernel: &mut Kernel, action: Action) -> FailureReason {
@@ -114,6 +116,21 @@ fn replaced_routes() {
             // A late removal of the old one leaves the new one alone.
             ok(&mut kernel, Action::UninstallRoute(host(address, first, 254))).await;
             assert_eq!(show(), said);
+            // The same of the other kind, and back.
+            let drained = HostRoute { kind: RouteKind::Drained, ..host(address, first, 254) };
+            let all = || sh(&format!("ip {family} route show {address}"));
+            for _ in 0..2 {
+                ok(&mut kernel, Action::InstallRoute(drained)).await;
+                let said = all();
+                assert!(said.lines().count() == 1 && said.contains("dev l3roam0 proto 159"), "{said}");
+            }
+            ok(&mut kernel, Action::UninstallRoute(host(address, second, 254))).await;
+            assert!(all().contains("proto 159"));
+            ok(&mut kernel, Action::InstallRoute(host(address, first, 254))).await;
+            let said = all();
+            assert!(said.lines().count() == 1 && said.contains("dev client0 proto 158"), "{said}");
+            ok(&mut kernel, Action::UninstallRoute(drained)).await;
+            assert_eq!(all(), said);
         }
     });
 }
@@ -207,8 +224,8 @@ fn look_ups() {
         for (address, expected) in [
             ("2001:db8:1::1", RouteLookup::Local),
             ("10.1.0.1", RouteLookup::Local),
-            ("2001:db8:1::2", RouteLookup::Other),
-            ("10.1.0.2", RouteLookup::Other),
+            ("2001:db8:1::2", RouteLookup::Network(client)),
+            ("10.1.0.2", RouteLookup::Network(client)),
             ("2001:db8:2::1", along(42)),
             ("2001:db8:2::2", RouteLookup::Other),
             ("2001:db8:2::3", RouteLookup::Other),
@@ -301,6 +318,13 @@ fn reconciliation() {
         assert!(sh("ip route show proto bird").contains("10.0.0.9"));
         assert!(sh("ip neigh show dev client1").contains("10.0.0.8"));
         assert!(sh("ip -6 route show 2001:db8::2").contains("dev client1"));
+        // A client has gone, and comes back: each is one replacement.
+        for kind in [RouteKind::Drained, RouteKind::Served(first)] {
+            desired.routes[0].kind = kind;
+            let repairs = kernel.reconcile(&desired).await.expect("repairs");
+            assert_eq!(repairs, Repairs { added: 1, removed: 0, failed: 0 });
+            assert!(kernel.reconcile(&desired).await.expect("repairs").is_none());
+        }
         let repairs = kernel.reconcile(&DesiredState::default()).await.expect("repairs");
         assert_eq!(repairs, Repairs { added: 0, removed: 8, failed: 0 });
         assert_eq!(

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use l3roamd::engine::config::Protocols;
 use l3roamd::engine::config::Sources;
 use l3roamd::engine::input::Input;
-use l3roamd::engine::output::{HostRoute, Neighbour};
+use l3roamd::engine::output::{HostRoute, Neighbour, RouteKind};
 use l3roamd::kernel::{Event, Kernel, KernelError, Settings};
 use l3roamd::net::{IfIndex, Mac};
 
@@ -75,6 +76,8 @@ pub fn settings() -> Settings {
         node_address: "2001:db8:ffff::1".parse().expect("an address"),
         node_client_prefix: "fec0::/64".parse().expect("a prefix"),
         metric: 16,
+        drain_metric: None,
+        protocols: Protocols::default(),
         sources: Sources::default(),
     }
 }
@@ -126,7 +129,7 @@ pub fn dummy(name: &str) -> IfIndex {
 
 /// A host route.
 pub fn host(address: &str, interface: IfIndex, table: u32) -> HostRoute {
-    HostRoute { address: ip(address), interface, table }
+    HostRoute { address: ip(address), kind: RouteKind::Served(interface), table }
 }
 
 /// A neighbour entry of the client.

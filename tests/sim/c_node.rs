@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use l3roamd::engine::input::{IntercomReceived, RouteLookup};
-use l3roamd::engine::output::{HostRoute, IntercomDestination, Neighbour};
+use l3roamd::engine::output::{HostRoute, IntercomDestination, Neighbour, RouteKind};
 use l3roamd::engine::{Action, Config, Input, Output};
 use l3roamd::net::{IfIndex, Mac};
 use l3roamd::time::Timestamp;
@@ -113,7 +113,7 @@ impl CNode {
                 if let Some(mac) = mac.filter(|mac| self.clients.get(mac).is_some_and(|c| !c.holds)) {
                     match found {
                         RouteLookup::HostRoute { .. } => self.again(Due::Claim(mac), 0),
-                        RouteLookup::Local | RouteLookup::Other => self.hold(mac),
+                        RouteLookup::Local | RouteLookup::Network(_) | RouteLookup::Other => self.hold(mac),
                     }
                 }
             }
@@ -135,7 +135,11 @@ impl CNode {
         let routable = self.config.prefixes.iter().any(|prefix| prefix.contains(address));
         if routable && self.clients.get_mut(&mac).is_some_and(|c| c.addresses.insert(address)) {
             self.act(Action::InstallNeighbour(Neighbour { interface: BRIDGE, address, client: mac }));
-            self.act(Action::InstallRoute(HostRoute { address, interface: BRIDGE, table: 254 }));
+            self.act(Action::InstallRoute(HostRoute {
+                address,
+                kind: RouteKind::Served(BRIDGE),
+                table: 254,
+            }));
         }
     }
 
@@ -231,7 +235,11 @@ impl CNode {
             self.due.remove(&Due::Claim(mac));
             for address in &client.addresses {
                 let (interface, address) = (BRIDGE, *address);
-                self.act(Action::UninstallRoute(HostRoute { address, interface, table: 254 }));
+                self.act(Action::UninstallRoute(HostRoute {
+                    address,
+                    kind: RouteKind::Served(interface),
+                    table: 254,
+                }));
                 self.act(Action::UninstallNeighbour(Neighbour { interface, address, client: mac }));
             }
             if client.holds {

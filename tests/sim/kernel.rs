@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
-use l3roamd::engine::output::{HostRoute, Neighbour};
+use l3roamd::engine::output::{HostRoute, Neighbour, RouteKind};
 use l3roamd::engine::{Action, DesiredState};
 use l3roamd::net::{IfIndex, Mac, Prefix};
 use l3roamd::time::Timestamp;
@@ -17,8 +17,8 @@ pub const LOOPBACK: IfIndex = IfIndex(1);
 /// Routes, neighbours and addresses that a daemon made.
 #[derive(Debug, Default)]
 pub struct Kernel {
-    /// Host routes by table and address, with their interface.
-    pub routes: BTreeMap<(u32, IpAddr), IfIndex>,
+    /// Host routes by table and address, and where they lead.
+    pub routes: BTreeMap<(u32, IpAddr), RouteKind>,
     /// Neighbour entries.
     pub neighbours: BTreeMap<(IfIndex, IpAddr), Mac>,
     /// /128 on `lo`.
@@ -33,21 +33,39 @@ pub struct Kernel {
     pub fdb: BTreeMap<Mac, (IfIndex, Timestamp)>,
 }
 
-/// An address that the routing daemon announces since, or no longer.
-pub type Announcement = (IpAddr, bool);
+/// How good a node's way to an address is, the better the greater.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Way {
+    None,
+    Drained,
+    Served,
+}
+
+impl From<RouteKind> for Way {
+    fn from(kind: RouteKind) -> Self {
+        match kind {
+            RouteKind::Served(_) => Self::Served,
+            RouteKind::Drained => Self::Drained,
+        }
+    }
+}
+
+/// What the routing daemon announces of an address since.
+pub type Announcement = (IpAddr, Way);
 
 impl Kernel {
     /// Carries out an action; tells what the routing daemon sees of it.
     pub fn apply(&mut self, action: &Action) -> Option<Announcement> {
         match action {
             Action::InstallRoute(route) => {
-                let before = self.routes.insert((route.table, route.address), route.interface);
-                before.is_none().then_some((route.address, true))
+                let before = self.routes.insert((route.table, route.address), route.kind).map(Way::from);
+                let way = Way::from(route.kind);
+                (before != Some(way)).then_some((route.address, way))
             }
             Action::UninstallRoute(route) => {
                 let key = (route.table, route.address);
-                let ours = self.routes.get(&key) == Some(&route.interface);
-                ours.then(|| self.routes.remove(&key)).map(|_| (route.address, false))
+                let ours = self.routes.get(&key) == Some(&route.kind);
+                ours.then(|| self.routes.remove(&key)).map(|_| (route.address, Way::None))
             }
             Action::InstallNeighbour(entry) => {
                 self.neighbours.insert((entry.interface, entry.address), entry.client);
@@ -58,10 +76,10 @@ impl Kernel {
                 None
             }
             Action::AddNodeClientAddress(address) => {
-                self.node_client_addresses.insert(*address).then_some((IpAddr::V6(*address), true))
+                self.node_client_addresses.insert(*address).then_some((IpAddr::V6(*address), Way::Served))
             }
             Action::RemoveNodeClientAddress(address) => {
-                self.node_client_addresses.remove(address).then_some((IpAddr::V6(*address), false))
+                self.node_client_addresses.remove(address).then_some((IpAddr::V6(*address), Way::None))
             }
             Action::InstallPrefixRoute(prefix) => {
                 self.prefixes.insert(*prefix);
@@ -105,7 +123,9 @@ impl Kernel {
         repair.extend(missing.map(|entry| Action::InstallNeighbour(*entry)));
         let missing = desired.routes.iter().filter(|route| !now.routes.contains(route));
         repair.extend(missing.map(|route| Action::InstallRoute(*route)));
-        let surplus = now.routes.iter().filter(|route| !desired.routes.contains(route));
+        let place = |route: &HostRoute| (route.table, route.address);
+        let replaced = |route: &HostRoute| desired.routes.iter().any(|other| place(other) == place(route));
+        let surplus = now.routes.iter().filter(|route| !replaced(route));
         repair.extend(surplus.map(|route| Action::UninstallRoute(*route)));
         let kept = |entry: &Neighbour| {
             desired.neighbours.iter().any(|n| (n.interface, n.address) == (entry.interface, entry.address))
@@ -120,9 +140,9 @@ impl Kernel {
 
     /// All that stands, in the form of the engine's desired state.
     pub fn state(&self) -> DesiredState {
-        let routes = self.routes.iter().map(|((table, address), interface)| HostRoute {
+        let routes = self.routes.iter().map(|((table, address), kind)| HostRoute {
             address: *address,
-            interface: *interface,
+            kind: *kind,
             table: *table,
         });
         let neighbours = self.neighbours.iter().map(|((interface, address), client)| Neighbour {
@@ -141,9 +161,17 @@ impl Kernel {
         state
     }
 
-    /// The interface of the host route to `address`, in the main table.
+    /// The interface of the host route to the client of `address`, in the main table.
     pub fn host_route(&self, address: IpAddr) -> Option<IfIndex> {
-        self.routes.get(&(254, address)).copied()
+        match self.routes.get(&(254, address))? {
+            RouteKind::Served(interface) => Some(*interface),
+            RouteKind::Drained => None,
+        }
+    }
+
+    /// Whether a drained route leads to the TUN.
+    pub fn drains(&self, address: IpAddr) -> bool {
+        self.routes.get(&(254, address)) == Some(&RouteKind::Drained)
     }
 
     /// Whether a prefix leads to the TUN for this address.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use l3roamd::engine::Input;
 use l3roamd::engine::input::{FdbEntry, NeighbourFact, NeighbourState};
+use l3roamd::engine::output::RouteKind;
 use l3roamd::net::IfIndex;
 
 use crate::kernel::BRIDGE;
@@ -25,7 +26,8 @@ impl World {
         facts.extend(self.known_clients(id));
         facts.push(Input::DumpCompleted);
         let node = &self.nodes[id];
-        for ((table, address), interface) in &node.kernel.routes {
+        for ((table, address), kind) in &node.kernel.routes {
+            let RouteKind::Served(interface) = kind else { continue };
             let client = node.kernel.neighbours.get(&(*interface, *address)).copied();
             let (address, interface, table) = (*address, *interface, *table);
             facts.push(Input::RouteAdopted { address, interface, table, client });

@@ -61,14 +61,15 @@ impl World {
         if node.kernel.host_route(to).is_some() {
             return self.packet_to_client(at, to);
         }
-        let next = self.nearest(at, to).and_then(|origin| self.paths.get(at, origin));
+        let drained = node.kernel.drains(to);
+        let next = self.nearest(at, to).and_then(|origin| self.paths.get(at, origin)).filter(|_| !drained);
         match next {
             _ if hops >= MAX_HOPS => self.traffic.looped += 1,
             Some((_, next)) => {
                 let delay = self.random.between(self.conditions.latency);
                 self.after(delay, Event::Packet { at: next, bytes: Rc::clone(bytes), hops: hops + 1 });
             }
-            None if node.up && node.kernel.captures(to) => {
+            None if node.up && (drained || node.kernel.captures(to)) => {
                 self.captured(at, bytes);
                 self.tell(at, Input::PacketForUnknown(bytes.to_vec()));
             }

@@ -1,5 +1,6 @@
 //! The routing daemons: what each node knows of the host routes of others, and when it comes to know.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,12 +8,12 @@ use std::time::Duration;
 use l3roamd::engine::Input;
 use l3roamd::engine::input::RouteLookup;
 
-use crate::kernel::BRIDGE;
+use crate::kernel::{BRIDGE, Way};
 use crate::node::NodeId;
 use crate::world::{Event, World};
 
-/// For every address the nodes that announced it, each with the number of the announcement, and whether it still stands.
-pub type Rib = BTreeMap<IpAddr, BTreeMap<NodeId, (u64, bool)>>;
+/// For every address the nodes that announced it, each with the number of the announcement, and what stands since.
+pub type Rib = BTreeMap<IpAddr, BTreeMap<NodeId, (u64, Way)>>;
 
 /// Distance and next hop between any two nodes, over the links that are not cut.
 #[derive(Debug, Default)]
@@ -70,40 +71,41 @@ impl World {
     }
 
     /// A host route has appeared at a node or gone: the others hear of it, and the node's own daemon sees it.
-    pub fn announce(&mut self, origin: NodeId, address: IpAddr, up: bool) {
+    pub fn announce(&mut self, origin: NodeId, address: IpAddr, way: Way) {
         self.serial += 1;
         let serial = self.serial;
-        if up {
+        if way == Way::Served {
             self.tell_after(Duration::from_micros(20), origin, Input::HostRouteSeen(address));
         }
-        let range = if up { self.conditions.announce } else { self.conditions.withdraw };
+        let range = if way == Way::Served { self.conditions.announce } else { self.conditions.withdraw };
         for at in (0..self.nodes.len()).filter(|at| *at != origin) {
             let delay = self.random.between(range);
             if delay.is_zero() {
-                self.route_heard(at, address, origin, serial, up);
+                self.route_heard(at, address, origin, serial, way);
             } else {
-                self.after(delay, Event::Route { at, address, origin, serial, up });
+                self.after(delay, Event::Route { at, address, origin, serial, way });
             }
         }
     }
 
     /// A node's routing daemon hears of an address.
-    pub fn route_heard(&mut self, at: NodeId, address: IpAddr, origin: NodeId, serial: u64, up: bool) {
-        let heard = self.nodes[at].rib.entry(address).or_default().entry(origin).or_insert((0, false));
+    pub fn route_heard(&mut self, at: NodeId, address: IpAddr, origin: NodeId, serial: u64, way: Way) {
+        let heard = self.nodes[at].rib.entry(address).or_default().entry(origin).or_insert((0, Way::None));
         if heard.0 > serial {
             return;
         }
-        *heard = (serial, up);
-        if up {
+        *heard = (serial, way);
+        if way != Way::None {
             self.tell_after(Duration::from_micros(20), at, Input::HostRouteSeen(address));
         }
     }
 
-    /// The nearest node that announces the address, as far as `at` knows.
+    /// The nearest node that announces the address, as far as `at` knows; one that serves it rather than one that drains it.
     pub fn nearest(&self, at: NodeId, address: IpAddr) -> Option<NodeId> {
-        let origins = self.nodes[at].rib.get(&address)?.iter().filter(|(_, (_, up))| *up);
-        let reachable = origins.filter_map(|(origin, _)| Some((self.paths.get(at, *origin)?.0, *origin)));
-        reachable.min().map(|(_, origin)| origin)
+        let origins = self.nodes[at].rib.get(&address)?.iter().filter(|(_, (_, way))| *way != Way::None);
+        let reachable = origins
+            .filter_map(|(origin, (_, way))| Some((Reverse(*way), self.paths.get(at, *origin)?.0, *origin)));
+        reachable.min().map(|(.., origin)| origin)
     }
 
     /// What the kernel of a node says of an address.
@@ -116,6 +118,13 @@ impl World {
         }
         if let Some(interface) = node.kernel.host_route(address) {
             return RouteLookup::HostRoute { interface, protocol: 158 };
+        }
+        if node.kernel.drains(address) {
+            return RouteLookup::Other;
+        }
+        let peer = self.nodes.iter().position(|other| IpAddr::V6(other.address) == address);
+        if let Some((_, next)) = peer.and_then(|peer| self.paths.get(at, peer)) {
+            return node.interface_towards(next).map_or(RouteLookup::Other, RouteLookup::Network);
         }
         let towards = self.nearest(at, address).and_then(|origin| self.paths.get(at, origin));
         match towards.and_then(|(_, next)| node.interface_towards(next)) {

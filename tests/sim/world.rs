@@ -13,7 +13,7 @@ use l3roamd::wire::frame::FrameContent;
 
 use crate::c_node::CNode;
 use crate::clients::{ClientId, SimClient};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Way};
 use crate::model::Audit;
 use crate::node::{Brain, Node, NodeId, config, node_address};
 use crate::packets::Traffic;
@@ -89,7 +89,7 @@ pub enum Event {
     /// A client's packet reaches a node's kernel.
     Packet { at: NodeId, bytes: Rc<[u8]>, hops: u8 },
     /// A node's routing daemon hears of an address.
-    Route { at: NodeId, address: IpAddr, origin: NodeId, serial: u64, up: bool },
+    Route { at: NodeId, address: IpAddr, origin: NodeId, serial: u64, way: Way },
     /// A frame of a client reaches the port that it was sent to.
     Frame { client: ClientId, stay: u32, content: FrameContent },
     /// The access point gives up a station.
@@ -279,8 +279,8 @@ impl World {
                 self.datagram_at(at, from, source, destination, &bytes, hops);
             }
             Event::Packet { at, bytes, hops } => self.packet_at(at, &bytes, hops),
-            Event::Route { at, address, origin, serial, up } => {
-                self.route_heard(at, address, origin, serial, up);
+            Event::Route { at, address, origin, serial, way } => {
+                self.route_heard(at, address, origin, serial, way);
             }
             Event::Frame { client, stay, content } => self.frame_sent(client, stay, content),
             Event::StationGone { node, client, stay } => self.station_gone(node, client, stay),
@@ -340,9 +340,16 @@ impl World {
             Action::Rescan => self.after(Duration::from_micros(300), Event::Dump { node, run }),
             Action::Reconcile => self.reconcile(node),
             action => {
-                if let Some((address, up)) = self.nodes[node].kernel.apply(&action) {
-                    self.announce(node, address, up);
+                if let Some((address, way)) = self.nodes[node].kernel.apply(&action) {
+                    self.announce(node, address, way);
                 }
+                // The daemon has the kernel's answer before it carries out what is next.
+                let answer = match action {
+                    Action::InstallRoute(route) => Input::RouteInstalled(route),
+                    Action::InstallNeighbour(entry) => Input::NeighbourInstalled(entry),
+                    _ => return,
+                };
+                self.nodes[node].brain.handle(self.now, answer);
             }
         }
     }

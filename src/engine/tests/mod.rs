@@ -234,7 +234,7 @@ pub(super) fn host_route() -> RouteLookup {
 }
 
 pub(super) fn route(address: IpAddr) -> HostRoute {
-    HostRoute { address, interface: BRIDGE, table: 254 }
+    HostRoute { address, kind: RouteKind::Served(BRIDGE), table: 254 }
 }
 
 pub(super) fn neighbour(client: Mac, address: IpAddr) -> Neighbour {

@@ -374,7 +374,7 @@ fn a_vanished_client_interface_ends_the_stays_on_it_and_its_return_starts_afresh
     bench.input(Input::LinkSeen(link(12, "br-client", None, true)));
     bench.input(Input::LinkSeen(link(3, "port0", Some(IfIndex(12)), false)));
     bench.hears(mac(1), v6(1));
-    assert_eq!(bench.engine.desired_state().routes[0].interface, IfIndex(12));
+    assert_eq!(bench.engine.desired_state().routes[0].kind, RouteKind::Served(IfIndex(12)));
 }
 
 /// The SEEKs among some actions, with the times of their first copies.

@@ -95,6 +95,9 @@ fn tunables_table(tunables: &Tunables) -> Table {
         seen_flood_age,
         max_peers,
         max_handovers,
+        overlap,
+        overlap_without_relay,
+        lost_age,
     } = tunables;
     let mut table = Table::new();
     let bounds = [
@@ -122,6 +125,9 @@ fn tunables_table(tunables: &Tunables) -> Table {
         ("seek_negative_age_ms", seek_negative_age),
         ("queue_age_ms", queue_age),
         ("seen_flood_age_ms", seen_flood_age),
+        ("overlap_ms", overlap),
+        ("overlap_without_relay_ms", overlap_without_relay),
+        ("lost_age_ms", lost_age),
     ];
     let rates =
         [("seek_rate", seek_rate), ("flood_rate", flood_rate), ("unreachable_rate", unreachable_rate)];

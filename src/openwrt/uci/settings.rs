@@ -9,7 +9,7 @@ use super::problem::{Problem, shown};
 use super::table::{self, ROWS, SECTIONS};
 use crate::engine::Config;
 use crate::engine::command::LogLevel;
-use crate::engine::config::{Sources, Tunables, V4Prefix};
+use crate::engine::config::{Protocols, Sources, Tunables, V4Prefix};
 use crate::net::{InterfaceName, InvalidValue, Prefix};
 
 /// Where the control socket is unless said: where the scripts of the C daemon look for it.
@@ -117,6 +117,8 @@ pub struct Settings {
     pub mesh_proto: Option<Box<str>>,
     pub export_table: u32,
     pub metric: u32,
+    pub drain_metric: Option<u32>,
+    pub protocols: Protocols,
     pub plat_prefix: Option<Ipv6Addr>,
     pub clat_interface: Option<InterfaceRef>,
     pub sources: Sources,
@@ -148,6 +150,8 @@ impl Settings {
             mesh_proto: None,
             export_table: config.export_table,
             metric: Self::METRIC,
+            drain_metric: None,
+            protocols: Protocols::default(),
             plat_prefix: config.plat_prefix,
             clat_interface: None,
             sources: config.sources,
