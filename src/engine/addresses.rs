@@ -67,6 +67,7 @@ impl Engine {
             if let Some(rival) = contested {
                 self.tell(Notice::AddressContested { address, holder: mac, rival });
             }
+            self.undrain(mac, address);
             if before == AddressState::Active {
                 return; // the timer looks at last_seen when it is due
             }
@@ -184,6 +185,8 @@ impl Engine {
         self.act(Action::Probe { interface, address, client: Some(mac) });
         self.set_timer(Timer::Address(mac, address), now + wait);
         if wanted {
+            // What comes from now on would go nowhere.
+            self.drain(address, self.config.tunables.lost_age);
             self.seek(address);
         }
     }
@@ -307,12 +310,15 @@ impl Engine {
             self.holders.insert(address, mac);
             // The neighbour entry first: once the route stands, packets must not wait for resolution.
             self.act(Action::InstallNeighbour(neighbour));
+            self.drained.remove(&address);
             self.act(Action::InstallRoute(route));
             self.address_appeared(mac, address);
         } else if !is_link_local(address) && was_in_use && !state.in_use() {
             self.not_standing(address, true);
             self.not_standing(address, false);
-            self.act(Action::UninstallRoute(route));
+            if !self.is_drained(address) {
+                self.act(Action::UninstallRoute(route));
+            }
             self.act(Action::UninstallNeighbour(neighbour));
         }
         self.watch_client(mac);

@@ -164,6 +164,7 @@ impl Engine {
                 self.remove_address(mac, address);
             }
         }
+        self.withdraw_all(Some(prefix));
         Ok(())
     }
 

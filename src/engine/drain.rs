@@ -1,51 +1,156 @@
-//! What stands in the kernel: which host routes it has acknowledged.
+//! Drained routes: what still comes for a client that has gone is caught and goes after it.
+//!
+//! ```text
+//!              claimed, lost, in doubt                 its time is over
+//!   served ------------------------------> drained --------------------> (none)
+//!   (158, to the client) <---------------- (159, into the capture TUN)
+//!              back, or shown again
+//! ```
+//! One kind is put in the other's place in one message, and INFO leaves only after that was ordered: every packet that was not on its way
+//! to the client by then is caught. The mesh keeps a way for as long as its routing daemons need to find the new one.
+//!
+//! | why | for how long | what comes |
+//! |---|---|---|
+//! | claimed by a node that accepts RELAY | `overlap` | goes there ([`relay`](super::relay)) |
+//! | claimed by a C daemon | `overlap_without_relay`, or until a route to it is seen | waits for the route |
+//! | its station is lost, or traffic for it goes unanswered | `lost_age` | waits for its return or a CLAIM |
+//!
+//! What waits is kept in [`search`](super::search), under its bounds. Not longer than the overlap: while this node exports the route it does not
+//! learn the new one.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::Engine;
-use super::output::{HostRoute, Neighbour, RouteKind};
+use super::output::{Action, HostRoute, Neighbour, RouteKind};
+use super::stats::Counter;
+use super::timers::Timer;
+use crate::net::{Mac, Prefix, is_link_local};
+use crate::time::Timestamp;
+
+/// Drained routes that are due within this time go together.
+const TOGETHER: Duration = Duration::from_millis(20);
 
 impl Engine {
+    /// Puts a drained route in the place of the address's host route, or keeps it for longer.
+    pub(super) fn drain(&mut self, address: IpAddr, age: Duration) {
+        if is_link_local(address) {
+            return;
+        }
+        let until = self.now + age;
+        let known = self.drained.contains_key(&address);
+        if !known && self.drained.len() >= self.config.tunables.max_drained {
+            return self.limit_reached(Counter::DrainLimit, "max_drained");
+        }
+        if !known {
+            self.act(Action::InstallRoute(self.drained_route(address)));
+            self.not_standing(address, true);
+        }
+        self.drained.insert(address, until);
+        if self.timers.get(&Timer::Drain).is_none_or(|at| at > until) {
+            self.set_timer(Timer::Drain, until);
+        }
+    }
+
+    /// Drains all addresses of a client that leaves.
+    pub(super) fn drain_client(&mut self, mac: Mac, age: Duration) {
+        let routed = self.clients.get(&mac).map(|client| client.routed().collect::<Vec<_>>());
+        for address in routed.unwrap_or_default() {
+            self.drain(address, age);
+        }
+    }
+
+    pub(super) fn drained_route(&self, address: IpAddr) -> HostRoute {
+        HostRoute { address, kind: RouteKind::Drained, table: self.config.export_table }
+    }
+
+    /// Whether the address has a drained route.
+    pub(super) fn is_drained(&self, address: IpAddr) -> bool {
+        self.drained.contains_key(&address)
+    }
+
+    /// The time of some drained routes is over.
+    pub(super) fn drain_due(&mut self) {
+        let due = self.drained.iter().filter(|(_, until)| **until <= self.now);
+        for address in due.map(|(address, _)| *address).collect::<Vec<_>>() {
+            match self.served_client(address).map(|client| client.mac) {
+                Some(mac) => self.undrain(mac, address),
+                None => self.withdraw(address),
+            }
+        }
+        if let Some(next) = self.drained.values().min().copied() {
+            self.set_timer(Timer::Drain, next.max(self.now + TOGETHER));
+        }
+    }
+
+    /// Removes a drained route. The kernel may know another way now.
+    pub(super) fn withdraw(&mut self, address: IpAddr) {
+        if self.drained.remove(&address).is_none() {
+            return;
+        }
+        self.act(Action::UninstallRoute(self.drained_route(address)));
+        if self.searches.is_searched(address) {
+            self.act(Action::LookupRoute(address));
+        }
+    }
+
+    /// Removes the drained routes of a prefix, or all.
+    pub(super) fn withdraw_all(&mut self, prefix: Option<Prefix>) {
+        let within = |address: &IpAddr| prefix.is_none_or(|prefix| prefix.contains(*address));
+        for address in self.drained.keys().copied().filter(within).collect::<Vec<_>>() {
+            self.withdraw(address);
+        }
+    }
+
+    /// The client has shown that it is here after all: its host route takes the drained one's place.
+    pub(super) fn undrain(&mut self, mac: Mac, address: IpAddr) {
+        if self.drained.remove(&address).is_none() {
+            return;
+        }
+        let Some(interface) = self.clients.get(&mac).map(|client| client.interface) else { return };
+        self.act(Action::InstallNeighbour(Neighbour { interface, address, client: mac }));
+        self.act(Action::InstallRoute(self.host_route(address, interface)));
+    }
+
     /// The kernel has acknowledged a host route.
     pub(super) fn route_installed(&mut self, route: HostRoute) {
         let RouteKind::Served(interface) = route.kind else { return };
-        let Some(mac) = self.holders.get(&route.address).copied() else { return };
-        let Some(client) = self.clients.get_mut(&mac).filter(|client| client.interface == interface) else {
-            return;
-        };
-        if let Some(entry) = client.addresses.get_mut(&route.address).filter(|entry| entry.state.in_use()) {
-            entry.route_stands = true;
-            self.stands(route.address);
+        if !self.is_drained(route.address) && route.table == self.config.export_table {
+            self.acknowledged(route.address, interface, None, true);
         }
     }
 
     /// The kernel has acknowledged a neighbour entry.
     pub(super) fn neighbour_installed(&mut self, entry: Neighbour) {
-        let Some(client) = self.clients.get_mut(&entry.client) else { return };
-        if client.interface != entry.interface {
+        self.acknowledged(entry.address, entry.interface, Some(entry.client), false);
+    }
+
+    fn acknowledged(
+        &mut self,
+        address: IpAddr,
+        interface: crate::net::IfIndex,
+        client: Option<Mac>,
+        route: bool,
+    ) {
+        let Some(mac) = self.holders.get(&address).copied().filter(|mac| client.is_none_or(|c| c == *mac))
+        else {
             return;
+        };
+        let Some(client) = self.clients.get_mut(&mac).filter(|client| client.interface == interface) else {
+            return;
+        };
+        let Some(entry) = client.addresses.get_mut(&address).filter(|entry| entry.state.in_use()) else {
+            return;
+        };
+        if route {
+            entry.route_stands = true;
+        } else {
+            entry.neighbour_stands = true;
         }
-        if let Some(known) = client.addresses.get_mut(&entry.address).filter(|known| known.state.in_use()) {
-            known.neighbour_stands = true;
-            self.stands(entry.address);
-        }
+        self.release_here(address);
     }
 
-    /// Something about the address was acknowledged: where all of it is, what waits for it can go.
-    fn stands(&mut self, address: IpAddr) {
-        if self.is_reached_here(address) {
-            self.release(address);
-        }
-    }
-
-    /// Whether packets for the address reach a client here: its host route and neighbour entry stand, acknowledged by the kernel.
-    pub(super) fn is_reached_here(&self, address: IpAddr) -> bool {
-        let client = self.served_client(address);
-        let entry = client.and_then(|client| client.addresses.get(&address));
-        entry.is_some_and(|entry| entry.route_stands && entry.neighbour_stands)
-    }
-
-    /// The kernel refused something about an address.
+    /// The kernel refused something about an address, or it is about to change.
     pub(super) fn not_standing(&mut self, address: IpAddr, route: bool) {
         let Some(mac) = self.holders.get(&address).copied() else { return };
         let entry = self.clients.get_mut(&mac).and_then(|client| client.addresses.get_mut(&address));
@@ -56,5 +161,44 @@ impl Engine {
                 entry.neighbour_stands = false;
             }
         }
+    }
+
+    /// The kernel was asked where packets for an address that is served here go: to its client's interface.
+    pub(super) fn route_found_here(&mut self, address: IpAddr) {
+        let Some(client) = self.served_client(address) else { return };
+        let (mac, interface) = (client.mac, client.interface);
+        if !client.addresses.get(&address).is_some_and(|entry| entry.neighbour_stands) {
+            self.act(Action::InstallNeighbour(Neighbour { interface, address, client: mac }));
+        }
+        self.acknowledged(address, interface, None, true);
+    }
+
+    /// Whether packets for the address reach a client here: its host route and neighbour entry stand, acknowledged by the kernel, and a
+    /// station that was not heard yet had time enough for its handshake.
+    pub(super) fn is_reached_here(&self, address: IpAddr) -> bool {
+        let Some(client) = self.served_client(address) else { return false };
+        let entry = client.addresses.get(&address);
+        entry.is_some_and(|entry| entry.route_stands && entry.neighbour_stands)
+            && !self.is_still_arriving(client.mac)
+    }
+
+    /// Gives what waits for an address to its client, where it can be reached.
+    pub(super) fn release_here(&mut self, address: IpAddr) {
+        if self.searches.is_searched(address) && self.is_reached_here(address) {
+            self.release(address);
+        }
+    }
+
+    /// The same for all addresses of a client.
+    pub(super) fn release_client(&mut self, mac: Mac) {
+        let Some(client) = self.clients.get(&mac) else { return };
+        for address in client.routed().collect::<Vec<_>>() {
+            self.release_here(address);
+        }
+    }
+
+    /// How long a drained route may still stand.
+    pub fn drained(&self) -> impl Iterator<Item = (IpAddr, Timestamp)> + '_ {
+        self.drained.iter().map(|(address, until)| (*address, *until))
     }
 }

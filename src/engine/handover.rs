@@ -44,6 +44,8 @@ const SERVICE_TIME: Duration = Duration::from_millis(2);
 const MAX_BACKLOG: Duration = Duration::from_millis(500);
 /// The node-client address is taken when the first flood stayed unanswered for this long.
 const TAKE_AFTER: Duration = Duration::from_millis(300);
+/// A claim is answered within this time, if at all.
+const CLAIM_AGE: Duration = Duration::from_secs(8);
 
 /// How far the question is who serves the client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -281,6 +283,10 @@ impl Engine {
         let now = self.now;
         let Some(client) = self.clients.get_mut(&mac) else { return self.former.contains_key(&mac) };
         if client.is_settled() {
+            // It has answered the same claim as the one that settled it: what it relays is for our client.
+            if !tail.flags.has(Flags::FROM_MEMORY) && now.since(client.since) < CLAIM_AGE {
+                self.origins.claimed(now, mac, peer, self.config.tunables.max_former);
+            }
             return true;
         }
         if tail.flags.has(Flags::REFUSED) {
@@ -300,6 +306,7 @@ impl Engine {
             Record { last_seen: seen, addresses: addresses.into_iter().map(|a| (a, seen)).collect() };
         self.addresses_told(mac, &record, Source::Info);
         if !from_memory {
+            self.origins.claimed(now, mac, peer, self.config.tunables.max_former);
             self.settle(mac);
             self.counters.add(Counter::HandoverIncoming);
             let (direction, duration) = (Direction::Incoming, now.since(arrived));

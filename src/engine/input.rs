@@ -46,6 +46,10 @@ pub enum Input {
     RouteInstalled(HostRoute),
     /// The kernel has acknowledged [`Action::InstallNeighbour`](super::Action::InstallNeighbour): the entry stands.
     NeighbourInstalled(Neighbour),
+    /// This node has an address on one of its interfaces (RTM_NEWADDR).
+    OwnAddressSeen(IpAddr),
+    /// It has it no longer (RTM_DELADDR).
+    OwnAddressGone(IpAddr),
     /// A host route of our own protocol was found in a dump at start (left by a crash or an upgrade).
     RouteAdopted {
         /// The client's address.
@@ -59,7 +63,7 @@ pub enum Input {
     },
     /// An address inside the node-client prefix was found on `lo` at start.
     NodeClientAddressAdopted(Ipv6Addr),
-    /// A dump of the kernel's tables follows, all links first: one that it does not tell is gone. Its facts may be old: bridges remember a MAC for minutes after its client has
+    /// A dump of the kernel's tables follows, all links first, then this node's addresses: one that it does not tell is gone. Its facts may be old: bridges remember a MAC for minutes after its client has
     /// moved to another node, so what only a dump says is asked after, not believed.
     DumpStarted,
     /// The dump is complete: what follows are events.

@@ -10,8 +10,8 @@ use super::stats::Counter;
 use crate::net::{Mac, is_host_address, is_link_local};
 use crate::wire::intercom::{self, Body, Capabilities, Packet, Tail};
 
-/// What this node announces. RELAY is not accepted yet.
-pub(super) const OUR_CAPABILITIES: Capabilities = Capabilities::TAILS;
+/// What this node announces.
+pub(super) const OUR_CAPABILITIES: Capabilities = Capabilities(Capabilities::TAILS.0 | Capabilities::RELAY.0);
 
 /// CLAIMs forwarded for one sender per second, as a multiple of `flood_rate`: a thousand clients may move at once.
 const CLAIM_FLOOD_FACTOR: u32 = 10;
@@ -108,7 +108,9 @@ impl Engine {
                 self.count(Counter::AckReceived, tail);
                 self.ack_received(sender, client);
             }
-            Body::Relay { .. } => return Err(Counter::DropRelay),
+            Body::Relay { hops, sequence, packet } => {
+                return self.relay_received(sender, hops, sequence, packet);
+            }
         }
         Ok(())
     }

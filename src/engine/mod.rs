@@ -18,6 +18,7 @@
 //! | `handover` | a client comes: our CLAIM until INFO |
 //! | `relinquish` | a client goes: their CLAIM, our INFO until ACK, memory of former clients |
 //! | `history` | what became of recent handovers |
+//! | `drain`, `relay` | what still comes for a client that has gone is caught, and goes after it |
 //! | `search` | packets that wait for an unknown address, local probes, SEEK |
 //! | `intercom` | what is believed of a datagram, how one is sent |
 //! | `adoption` | what an earlier run left |
@@ -43,6 +44,7 @@ pub mod output;
 mod peers;
 mod presence;
 mod rate;
+mod relay;
 mod relinquish;
 mod search;
 mod small_map;
@@ -53,7 +55,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
@@ -71,6 +73,9 @@ use output::{HostRoute, Neighbour, RouteKind};
 pub use peers::Peer;
 use stats::{Counter, Counters};
 use timers::{Deadlines, Timer};
+
+/// More addresses of this node than this are not remembered: no router has them.
+const MAX_OWN_ADDRESSES: usize = 4096;
 
 /// The decisions of one node. See [`Engine::handle`] and [`Engine::poll`].
 #[derive(Debug)]
@@ -95,6 +100,11 @@ pub struct Engine {
     outgoing: BTreeMap<(Mac, Ipv6Addr), relinquish::Outgoing>,
     claims: handover::ClaimWindow,
     history: history::History,
+    /// Drained host routes, and until when they stand.
+    drained: BTreeMap<IpAddr, Timestamp>,
+    origins: relay::Origins,
+    /// Addresses of this node itself that are neither link-local nor node-client addresses.
+    own_addresses: BTreeSet<IpAddr>,
     searches: search::Searches,
     seen_floods: flood::SeenFloods,
     peers: peers::Peers,
@@ -126,6 +136,9 @@ impl Engine {
             outgoing: BTreeMap::new(),
             claims: handover::ClaimWindow::default(),
             history: history::History::default(),
+            drained: BTreeMap::new(),
+            origins: relay::Origins::default(),
+            own_addresses: BTreeSet::new(),
             searches: search::Searches::new(now),
             seen_floods: flood::SeenFloods::default(),
             peers: peers::Peers::default(),
@@ -183,8 +196,11 @@ impl Engine {
                 self.route_adopted(address, interface, client);
             }
             Input::NodeClientAddressAdopted(address) => self.node_client_address_adopted(address),
+            Input::OwnAddressSeen(address) => self.own_address_seen(address),
+            Input::OwnAddressGone(address) => drop(self.own_addresses.remove(&address)),
             Input::DumpStarted => {
                 self.dumping = true;
+                self.own_addresses.clear();
                 self.interfaces.dump_started();
             }
             Input::DumpCompleted => {
@@ -222,7 +238,9 @@ impl Engine {
         let mut state = DesiredState { prefixes: self.config.prefixes.clone(), ..DesiredState::default() };
         for client in self.clients.values() {
             for address in client.routed() {
-                state.routes.push(self.host_route(address, client.interface));
+                if !self.is_drained(address) {
+                    state.routes.push(self.host_route(address, client.interface));
+                }
                 state.neighbours.push(Neighbour { interface: client.interface, address, client: client.mac });
             }
             if client.holds_node_client_address {
@@ -231,6 +249,7 @@ impl Engine {
                     .push(self.config.node_client_prefix.node_client_address(client.mac));
             }
         }
+        state.routes.extend(self.drained.keys().map(|address| self.drained_route(*address)));
         state.routes.sort();
         state.neighbours.sort();
         state.node_client_addresses.sort();
@@ -245,6 +264,7 @@ impl Engine {
         for client in self.clients.keys().copied().collect::<Vec<_>>() {
             self.leave(client, output::LeaveReason::Removed, None);
         }
+        self.withdraw_all(None);
         for prefix in std::mem::take(&mut self.config.prefixes) {
             self.act(Action::UninstallPrefixRoute(prefix));
         }
@@ -324,6 +344,7 @@ impl Engine {
                 Timer::Recheck(client) => self.recheck_due(client),
                 Timer::Former(client) => self.former_due(client),
                 Timer::Search(address) => self.search_due(address),
+                Timer::Drain => self.drain_due(),
             }
         }
     }
@@ -367,7 +388,22 @@ impl Engine {
         is_host_address(address)
             && !is_link_local(address)
             && address != IpAddr::V6(self.config.node_address)
+            && !self.own_addresses.contains(&address)
             && self.config.prefixes.iter().any(|prefix| prefix.contains(address))
+    }
+
+    /// This node has an address: whoever says that it is theirs is no client with it.
+    fn own_address_seen(&mut self, address: IpAddr) {
+        let node_client =
+            matches!(address, IpAddr::V6(v6) if self.config.node_client_prefix.client_of(v6).is_some());
+        if is_link_local(address) || node_client || self.own_addresses.len() >= MAX_OWN_ADDRESSES {
+            return;
+        }
+        self.own_addresses.insert(address);
+        self.withdraw(address);
+        if let Some(mac) = self.holders.get(&address).copied() {
+            self.remove_address(mac, address);
+        }
     }
 
     fn links_changed(&mut self) {

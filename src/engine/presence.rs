@@ -266,6 +266,9 @@ impl Engine {
 
     /// Ends the client's stay: everything of it goes from the kernel, and what is worth knowing is remembered.
     pub(super) fn leave(&mut self, mac: Mac, reason: LeaveReason, handed_to: Option<std::net::Ipv6Addr>) {
+        if reason == LeaveReason::Disassociated {
+            self.drain_client(mac, self.config.tunables.lost_age);
+        }
         let Some(client) = self.clients.remove(&mac) else { return };
         for address in client.addresses.keys() {
             self.timers.clear(&Timer::Address(mac, *address));
@@ -277,7 +280,12 @@ impl Engine {
         self.timers.clear(&Timer::Claim(mac));
         self.forget_arrival(mac);
         for address in client.routed() {
-            self.act(Action::UninstallRoute(self.host_route(address, client.interface)));
+            if matches!(reason, LeaveReason::Removed | LeaveReason::Unconfirmed) {
+                self.withdraw(address);
+            }
+            if !self.is_drained(address) {
+                self.act(Action::UninstallRoute(self.host_route(address, client.interface)));
+            }
             self.act(Action::UninstallNeighbour(Neighbour {
                 interface: client.interface,
                 address,

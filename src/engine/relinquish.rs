@@ -9,6 +9,7 @@ use super::handover::{MAX_TRANSMISSIONS, round_trip};
 use super::history::{Handover, Outcome};
 use super::output::{Action, Direction, IntercomDestination, LeaveReason};
 use super::presence::HANDOVER_ECHO;
+use super::relay::RELAY_IDLE;
 use super::stats::Counter;
 use super::timers::Timer;
 use crate::net::{IfIndex, Mac, is_link_local};
@@ -52,6 +53,10 @@ pub(super) struct Former {
     pub(super) sequence: u32,
     /// When it left.
     pub(super) since: Timestamp,
+    /// Whether that node has acknowledged that the client is there.
+    pub(super) acknowledged: bool,
+    /// When a packet for it was last relayed.
+    pub(super) relayed: Option<Timestamp>,
 }
 
 /// An INFO that is not acknowledged yet.
@@ -91,7 +96,15 @@ impl Engine {
             addresses: known.map(|(address, entry)| (*address, entry.last_seen)).collect(),
         };
         let sequence = client.sequence.saturating_add(u32::from(handed_to.is_some()));
-        let former = Former { record, interface: client.interface, handed_to, sequence, since: self.now };
+        let former = Former {
+            record,
+            interface: client.interface,
+            handed_to,
+            sequence,
+            since: self.now,
+            acknowledged: false,
+            relayed: None,
+        };
         self.forget(client.mac);
         for address in former.record.addresses.keys() {
             self.former_holders.insert(*address, client.mac);
@@ -123,6 +136,11 @@ impl Engine {
     }
 
     pub(super) fn former_due(&mut self, mac: Mac) {
+        let relayed = self.former.get(&mac).and_then(|former| former.relayed);
+        if relayed.is_some_and(|at| self.now.since(at) < RELAY_IDLE) {
+            // Packets still come: a route to this node stands somewhere that nobody withdraws.
+            return self.set_timer(Timer::Former(mac), self.now + RELAY_IDLE);
+        }
         self.forget(mac);
     }
 
@@ -161,6 +179,10 @@ impl Engine {
             self.counters.add(Counter::ClaimUnknown);
             return true;
         };
+        if self.is_lost(&former) {
+            self.relinquish_lost(mac, peer);
+            return false;
+        }
         self.send_info(mac, peer, &former.record, former.sequence, true);
         if !flooded {
             self.pass_on(peer, mac, &former, tail);
@@ -222,11 +244,45 @@ impl Engine {
         }
     }
 
-    /// Hands the client over to `peer`: it answers INFO, withdraws, and remembers.
+    /// Hands the client over to `peer`: it drains, answers INFO, and remembers. In this order: what comes after INFO left is caught.
     fn relinquish(&mut self, mac: Mac, peer: Ipv6Addr) {
         let Some(client) = self.clients.get(&mac) else { return };
         let record = client.record();
         let sequence = client.sequence.saturating_add(1);
+        self.drain_client(mac, self.overlap(peer));
+        self.inform(mac, peer, record, sequence);
+        self.leave(mac, LeaveReason::Claimed, Some(peer));
+    }
+
+    /// How long routes are drained for a client that `peer` has.
+    fn overlap(&self, peer: Ipv6Addr) -> Duration {
+        let tunables = &self.config.tunables;
+        if self.peers.accepts_relay(peer) { tunables.overlap } else { tunables.overlap_without_relay }
+    }
+
+    /// A client was lost here and nobody had it since; now `peer` claims it. It gets the client, and what waits for it.
+    fn relinquish_lost(&mut self, mac: Mac, peer: Ipv6Addr) {
+        let overlap = self.overlap(peer);
+        let now = self.now;
+        let Some(former) = self.former.get_mut(&mac) else { return };
+        former.handed_to = Some(peer);
+        former.sequence = former.sequence.saturating_add(1);
+        former.since = now;
+        former.acknowledged = false;
+        let (record, sequence) = (former.record.clone(), former.sequence);
+        for address in record.addresses.keys().copied().filter(|a| self.is_drained(*a)).collect::<Vec<_>>() {
+            self.drain(address, overlap);
+        }
+        self.inform(mac, peer, record, sequence);
+    }
+
+    /// Whether the client was lost a moment ago: its packets wait here, and no other node has had it since.
+    fn is_lost(&self, former: &Former) -> bool {
+        former.handed_to.is_none() && former.record.addresses.keys().any(|address| self.is_drained(*address))
+    }
+
+    /// Begins to send INFO, until ACK.
+    fn inform(&mut self, mac: Mac, peer: Ipv6Addr, record: Record, sequence: u32) {
         let now = self.now;
         if self.outgoing.len() < self.config.tunables.max_former {
             let outgoing = Outgoing { record, sequence, sent: 0, last_sent: now, started: now };
@@ -235,7 +291,7 @@ impl Engine {
         } else {
             self.send_info(mac, peer, &record, sequence, false);
         }
-        self.leave(mac, LeaveReason::Claimed, Some(peer));
+        self.look_up_peer(peer);
     }
 
     /// An unacknowledged INFO is to be sent (again).
@@ -287,6 +343,7 @@ impl Engine {
 
     /// An ACK has come: the handover from us is complete.
     pub(super) fn ack_received(&mut self, peer: Ipv6Addr, mac: Mac) {
+        self.relay_begins(mac, peer);
         let Some(outgoing) = self.outgoing.remove(&(mac, peer)) else { return };
         self.timers.clear(&Timer::Info(mac, peer));
         let took = round_trip(self.now, outgoing.started, outgoing.last_sent);

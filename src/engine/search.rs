@@ -44,6 +44,8 @@ struct Waiting {
     since: Timestamp,
     /// The sender, where it may be told that the packet could not be delivered.
     sender: Option<IpAddr>,
+    /// How often it was relayed on its way here.
+    hops: u8,
 }
 
 /// One address that is searched for.
@@ -104,6 +106,21 @@ impl Searches {
         self.bytes = self.bytes.saturating_sub(waiting.packet.len());
         Some(waiting)
     }
+
+    /// Whether packets wait for the address.
+    pub(super) fn is_searched(&self, address: IpAddr) -> bool {
+        self.searches.contains_key(&address)
+    }
+
+    /// The addresses that packets wait for.
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        self.searches.keys().copied().collect()
+    }
+
+    /// The packet that has waited longest for the address, and how often it was relayed.
+    pub(super) fn take(&mut self, address: IpAddr) -> Option<(Vec<u8>, u8)> {
+        self.take_front(address).map(|waiting| (waiting.packet, waiting.hops))
+    }
 }
 
 impl Engine {
@@ -114,22 +131,36 @@ impl Engine {
         if !self.is_routable(address) {
             return self.counters.add(Counter::CaptureIgnored);
         }
+        let mut packet = packet;
+        if self.served_client(address).is_none() {
+            match self.relay_caught(address, packet) {
+                None => return,
+                Some(back) => packet = back,
+            }
+        }
         let now = self.now;
         let sender = header.error_allowed.then_some(header.source);
         if self.searches.negatives.get(&address).is_some_and(|until| *until > now) {
             self.counters.add(Counter::SearchNegative);
             return self.unreachable(sender, packet);
         }
-        if !self.searches.searches.contains_key(&address) {
+        self.enqueue(address, Waiting { packet, since: now, sender, hops: 0 });
+    }
+
+    /// A relayed packet waits until its client can be reached, or until it is known where the client went.
+    pub(super) fn wait_for(&mut self, address: IpAddr, packet: Vec<u8>, hops: u8) {
+        let header = ip::parse(&packet);
+        let sender = header.filter(|header| header.error_allowed).map(|header| header.source);
+        self.enqueue(address, Waiting { packet, since: self.now, sender, hops });
+    }
+
+    fn enqueue(&mut self, address: IpAddr, waiting: Waiting) {
+        if !self.searches.is_searched(address) {
             if self.searches.searches.len() >= self.config.tunables.max_searches {
                 return self.limit_reached(Counter::SearchLimit, "max_searches");
             }
             self.begin_search(address);
         }
-        self.enqueue(address, Waiting { packet, since: now, sender });
-    }
-
-    fn enqueue(&mut self, address: IpAddr, waiting: Waiting) {
         let tunables = &self.config.tunables;
         let Some(search) = self.searches.searches.get(&address) else { return };
         if search.packets.len() >= tunables.max_queue_per_address {
@@ -156,7 +187,11 @@ impl Engine {
         let in_use = self.served_client(address).is_some();
         let former = self.former_holders.get(&address).and_then(|mac| self.former.get(mac));
         let handed_over = former.is_some_and(|former| former.handed_to.is_some());
-        let (next_probe, next_seek) = if in_use {
+        let drained = self.is_drained(address);
+        let (next_probe, next_seek) = if drained {
+            // It has gone a moment ago: a CLAIM is on its way, or it comes back.
+            (Timestamp::NEVER, now + self.config.tunables.seek_interval / 3)
+        } else if in_use {
             // We have its route, and yet the packet came here: look, and repair.
             self.act(Action::LookupRoute(address));
             (Timestamp::NEVER, Timestamp::NEVER)
@@ -173,7 +208,7 @@ impl Engine {
         self.searches.searches.insert(address, search);
     }
 
-    fn rearm_search(&mut self, address: IpAddr) {
+    pub(super) fn rearm_search(&mut self, address: IpAddr) {
         let Some(search) = self.searches.searches.get(&address) else { return };
         let oldest = search.packets.front().map(|waiting| waiting.since);
         if oldest.is_none() && search.wanted.is_none() {
@@ -290,9 +325,20 @@ impl Engine {
     /// A host route to the address may have appeared: look before relying on it.
     pub(super) fn host_route_seen(&mut self, address: IpAddr) {
         self.searches.negatives.remove(&address);
+        if self.is_drained(address) && self.waits_for_route(address) {
+            // Not only our routes lead there: the one in front of them goes.
+            return self.withdraw(address);
+        }
         if self.searches.searches.contains_key(&address) {
             self.act(Action::LookupRoute(address));
         }
+    }
+
+    /// Whether the client that had the address was handed to a node that cannot be relayed to.
+    fn waits_for_route(&self, address: IpAddr) -> bool {
+        let former = self.former_holders.get(&address).and_then(|mac| self.former.get(mac));
+        let peer = former.and_then(|former| former.handed_to);
+        peer.is_some_and(|peer| !self.peers.accepts_relay(peer)) && self.served_client(address).is_none()
     }
 
     /// The kernel has answered where the address leads.
@@ -301,11 +347,19 @@ impl Engine {
             if let Some(mac) = self.config.node_client_prefix.client_of(v6) {
                 self.claim_route_found(mac, found);
             }
+            self.way_to_peer_found(v6, found);
         }
         match found {
-            RouteLookup::HostRoute { .. } => {
-                self.sought_address_found(address, Place::Mesh);
-                self.release(address);
+            RouteLookup::HostRoute { interface, .. } => {
+                match self.served_client(address).map(|client| client.interface) {
+                    None => {
+                        self.sought_address_found(address, Place::Mesh);
+                        self.release(address);
+                    }
+                    Some(own) if own == interface => self.route_found_here(address),
+                    // Another's route, in the place of ours: the packet would come back.
+                    Some(_) => self.contradicted(address),
+                }
             }
             RouteLookup::Local | RouteLookup::Network(_) | RouteLookup::Other => self.contradicted(address),
         }
@@ -322,7 +376,10 @@ impl Engine {
 
     /// The kernel has no route to an address that we serve: somebody removed it. Repaired at most once a second.
     fn contradicted(&mut self, address: IpAddr) {
-        if self.served_client(address).is_none() || !self.searches.searches.contains_key(&address) {
+        if self.served_client(address).is_none()
+            || self.is_drained(address)
+            || !self.searches.is_searched(address)
+        {
             return;
         }
         let now = self.now;

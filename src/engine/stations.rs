@@ -30,6 +30,9 @@ use crate::time::Timestamp;
 /// When a station that was not heard yet is asked, in milliseconds after it associated.
 const ASK_AFTER_MS: [u64; 10] = [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120];
 
+/// A station's handshake takes no longer than this, and when it is over it answers: until then packets that were relayed for it wait.
+const HANDSHAKE: Duration = Duration::from_millis(640);
+
 /// A station that was not heard since it associated. It may be a client already or, where only a dump told it, not yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Arrival {
@@ -161,11 +164,18 @@ impl Engine {
         }
     }
 
-    /// A client was heard on a port: where it associated there, it need not be asked any more.
+    /// A client was heard on a port: where it associated there, it need not be asked any more, and what waits for it can go.
     pub(super) fn station_heard(&mut self, port: IfIndex, mac: Mac) {
         if self.arrivals.get(&mac).is_some_and(|arrival| arrival.port == port) {
             self.forget_arrival(mac);
+            self.release_client(mac);
         }
+    }
+
+    /// Whether a station associated so short a time ago that its handshake may not be over, and was not heard since.
+    pub(super) fn is_still_arriving(&self, mac: Mac) -> bool {
+        let arrival = self.arrivals.get(&mac);
+        arrival.is_some_and(|arrival| self.now.since(arrival.since) < HANDSHAKE)
     }
 
     /// A client's stay begins: what a dump said of its association is true, unless it is elsewhere.
@@ -204,6 +214,7 @@ impl Engine {
         arrival.asked += 1;
         let Arrival { since, asked, expected, .. } = *arrival;
         self.ask(interface, mac, since);
+        self.release_client(mac);
         match ASK_AFTER_MS.get(asked) {
             Some(after) => self.set_timer(Timer::Arrival(mac), since + Duration::from_millis(*after)),
             None if expected && self.is_only_expected(mac, since) => {

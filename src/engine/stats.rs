@@ -77,8 +77,28 @@ counters! {
     DropMulticastOnlyUnicast => "drop_multicast_of_unicast_type",
     /// Intercom: the MAC in it is no station's.
     DropBadClient => "drop_bad_client",
-    /// RELAY, which this version does not accept yet.
-    DropRelay => "drop_relay",
+    /// Clients' packets relayed to the node that has their client now.
+    RelaySent => "relay_sent",
+    /// Clients' packets relayed to us by a node that may.
+    RelayReceived => "relay_received",
+    /// Those of them that went to the kernel at once.
+    RelayInjected => "relay_injected",
+    /// Those of them that went on to another node.
+    RelayPassedOn => "relay_passed_on",
+    /// RELAY without an IP packet in it.
+    DropRelayNoPacket => "drop_relay_no_packet",
+    /// RELAY to an address that is no client's: outside the client prefixes, link-local, or one of this node.
+    DropRelayForbidden => "drop_relay_forbidden",
+    /// RELAY from a node that the client was not claimed from.
+    DropRelayUnclaimed => "drop_relay_unclaimed",
+    /// RELAY to an address that nobody has or had here.
+    DropRelayUnknown => "drop_relay_unknown",
+    /// RELAY for a stay that is newer than the one we know of, or that came back.
+    DropRelayOutdated => "drop_relay_outdated",
+    /// RELAY that has been relayed too often.
+    DropRelayHops => "drop_relay_hops",
+    /// Host route removed rather than drained: too many are.
+    DrainLimit => "drain_limit",
     /// A tail that could not be read; the packet was used without it.
     TailBroken => "tail_broken",
     /// CLAIM for a client that is not known here.

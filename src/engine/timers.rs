@@ -25,6 +25,8 @@ pub(super) enum Timer {
     Former(Mac),
     /// The next local probe or SEEK for an address, or the age of a packet that waits for it.
     Search(IpAddr),
+    /// The time of the drained route that goes first is over.
+    Drain,
 }
 
 impl Timer {
@@ -39,6 +41,7 @@ impl Timer {
             Self::Recheck(_) => "recheck",
             Self::Former(_) => "forget former client",
             Self::Search(_) => "search",
+            Self::Drain => "drain",
         }
     }
 }
@@ -68,6 +71,11 @@ impl<K: Ord + Copy> Deadlines<K> {
         if let Some(at) = self.by_key.remove(key) {
             self.by_time.remove(&(at, *key));
         }
+    }
+
+    /// The deadline of `key`, if it has one.
+    pub(super) fn get(&self, key: &K) -> Option<Timestamp> {
+        self.by_key.get(key).copied()
     }
 
     /// The earliest deadline.

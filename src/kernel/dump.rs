@@ -38,6 +38,7 @@ impl Kernel {
         }
         self.interfaces.forget_addresses();
         for address in addresses {
+            facts.push(Input::OwnAddressSeen(address.address));
             self.interfaces.address_seen(address);
         }
         for forwarding in [true, false] {

@@ -95,7 +95,8 @@ impl Intercom {
                 source,
                 destination,
                 packet: intercom::parse(bytes),
-                datagram: bytes.to_vec(),
+                // Only a flood is passed on as it is.
+                datagram: if destination.is_multicast() { bytes.to_vec() } else { Vec::new() },
             }));
         }
     }

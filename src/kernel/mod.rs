@@ -346,12 +346,15 @@ impl Kernel {
                 Some(Input::LinkGone(index))
             }
             RouteNetlinkMessage::NewAddress(message) => {
-                self.interfaces.address_seen(address::Address::read(&message)?);
-                None
+                let address = address::Address::read(&message)?;
+                let own = Input::OwnAddressSeen(address.address);
+                self.interfaces.address_seen(address);
+                Some(own)
             }
             RouteNetlinkMessage::DelAddress(message) => {
-                self.interfaces.address_gone(&address::Address::read(&message)?);
-                None
+                let address = address::Address::read(&message)?;
+                self.interfaces.address_gone(&address);
+                Some(Input::OwnAddressGone(address.address))
             }
             RouteNetlinkMessage::NewRoute(message) => {
                 route::host_route_seen(&message, self.settings.protocols, self.tun.index())

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use l3roamd::engine::client::AddressState;
-use l3roamd::engine::output::IntercomDestination;
+use l3roamd::engine::output::{IntercomDestination, RouteKind};
 use l3roamd::engine::{Action, Engine, Notice, Output};
 use l3roamd::net::{Mac, is_link_local};
 use l3roamd::time::Timestamp;
@@ -24,6 +24,8 @@ const MAX_FLOODS: u32 = 3;
 /// Packets of the recent past whose nonces must differ where they are of one type. (Of all nonces of a long run two are the same
 /// by chance.)
 const NONCES: usize = 64;
+/// A packet is relayed this often at most; where datagrams are duplicated each copy counts.
+const MAX_RELAYS: u32 = 64;
 /// Timeouts in a row without any output and without progress of time.
 const MAX_IDLE_TIMEOUTS: u32 = 100;
 
@@ -67,8 +69,13 @@ impl World {
 
     /// Looks at one datagram that reaches a daemon.
     pub fn audit_received(&mut self, node: NodeId, body: &Body) {
-        if let Body::Info { client, .. } = body {
-            self.nodes[node].audit.in_flight.remove(client);
+        match body {
+            Body::Info { client, .. } => {
+                self.nodes[node].audit.in_flight.remove(client);
+            }
+            // From here on it is as if it had been caught here.
+            Body::Relay { packet, .. } => self.captured(node, packet),
+            _ => {}
         }
     }
 
@@ -110,9 +117,12 @@ impl World {
             Body::Claim { .. } => 1,
             Body::Info { .. } => 2,
             Body::Ack { .. } => 3,
-            Body::Relay { .. } => panic!("RELAY from node {node}"),
+            Body::Relay { .. } => 4,
         };
-        self.traffic.intercom[kind] += 1;
+        match &packet.body {
+            Body::Relay { hops, packet, .. } => self.audit_relay(node, destination, *hops, packet),
+            _ => self.traffic.intercom[kind] += 1,
+        }
         let Some(engine) = self.nodes[node].engine() else { return };
         let interfaces = self.nodes[node].mesh.len();
         let served = |mac| engine.client(mac).is_some();
@@ -158,6 +168,20 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// A packet is relayed to one node, which serves the client or did; never for ever.
+    fn audit_relay(&mut self, node: NodeId, destination: IntercomDestination, hops: u8, packet: &[u8]) {
+        let number = number_of(packet);
+        assert!(hops <= 4, "node {node} relays packet {number} for the {hops}th time");
+        let IntercomDestination::Unicast(peer) = destination else { panic!("RELAY flooded") };
+        let peer = self.nodes.iter().find(|other| other.address == peer);
+        assert!(peer.is_some_and(|peer| peer.engine().is_some()), "RELAY to {destination:?}");
+        self.audit_release(node, packet);
+        self.traffic.relayed += 1;
+        let times = self.relayed.entry(number).or_default();
+        *times += 1;
+        assert!(*times <= MAX_RELAYS, "packet {number} is relayed for ever");
     }
 
     fn audit_release(&mut self, node: NodeId, packet: &[u8]) {
@@ -207,6 +231,11 @@ impl World {
     pub fn check_kernel(&self, id: NodeId) {
         let Some(engine) = self.nodes[id].engine().filter(|_| self.nodes[id].up) else { return };
         let desired = engine.desired_state();
+        let longest = engine.config().tunables.overlap.max(engine.config().tunables.lost_age);
+        for (address, until) in engine.drained() {
+            let ends = until <= self.now + longest && until + Duration::from_millis(50) > self.now;
+            assert!(ends, "node {id} drains {address} for ever: until {until:?}");
+        }
         let stands = self.nodes[id].kernel.state();
         if stands != desired {
             let repair = self.nodes[id].kernel.reconcile(&desired);
@@ -219,7 +248,12 @@ impl World {
         let in_use: Vec<IpAddr> = in_use.collect();
         let unique: BTreeSet<IpAddr> = in_use.iter().copied().collect();
         assert_eq!(in_use.len(), unique.len(), "node {id}: an address is held by two clients");
-        let routed: BTreeSet<IpAddr> = desired.routes.iter().map(|route| route.address).collect();
+        let kind = |drained: bool| {
+            let routes = desired.routes.iter().filter(move |r| (r.kind == RouteKind::Drained) == drained);
+            routes.map(|route| route.address).collect::<BTreeSet<IpAddr>>()
+        };
+        let (routed, drained) = (kind(false), kind(true));
+        let unique: BTreeSet<IpAddr> = unique.difference(&drained).copied().collect();
         assert_eq!(unique, routed, "node {id}: addresses in use (left) and host routes differ");
     }
 
@@ -265,6 +299,7 @@ fn check_bounds(id: NodeId, engine: &Engine) {
     let tunables = &engine.config().tunables;
     let (packets, bytes) = engine.waiting();
     assert!(packets <= tunables.max_queue_packets && bytes <= tunables.max_queue_bytes, "node {id}: queue");
+    assert!(engine.drained().count() <= tunables.max_drained, "node {id}: drained routes");
     assert!(engine.former_count() <= tunables.max_former, "node {id}: former clients");
     assert!(engine.clients().count() <= tunables.max_clients, "node {id}: clients");
     assert!(engine.peers().count() <= tunables.max_peers, "node {id}: peers");

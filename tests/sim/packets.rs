@@ -17,6 +17,8 @@ use crate::world::{Event, World};
 pub struct Traffic {
     /// Intercom packets put out by all daemons, forwarded ones included: SEEK, CLAIM, INFO, ACK.
     pub intercom: [u64; 4],
+    /// RELAY packets put out.
+    pub relayed: u64,
     /// Intercom packets lost on a link, and those that no route led on.
     pub intercom_lost: u64,
     pub intercom_unroutable: u64,

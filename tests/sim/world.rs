@@ -112,6 +112,8 @@ pub struct World {
     pub paths: Paths,
     pub cut: BTreeSet<(NodeId, NodeId)>,
     pub traffic: Traffic,
+    /// How often each packet was relayed.
+    pub relayed: BTreeMap<u64, u32>,
     pub tunables: Tunables,
     pub(crate) serial: u64,
     events: BTreeMap<(Timestamp, u64), Event>,
@@ -136,6 +138,7 @@ impl World {
             paths: Paths::default(),
             cut: BTreeSet::new(),
             traffic: Traffic::default(),
+            relayed: BTreeMap::new(),
             tunables,
             serial: 0,
             events: BTreeMap::new(),

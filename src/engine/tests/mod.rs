@@ -7,6 +7,7 @@ mod handover;
 mod hostapd;
 mod operator;
 mod presence;
+mod relay;
 mod relinquish;
 mod search;
 mod stations;
@@ -93,8 +94,20 @@ impl Bench {
         self.engine.handle(self.now, input);
     }
 
+    /// What the engine put out since, and what follows from the kernel's acknowledgements.
     pub fn drain(&mut self) -> Vec<Output> {
-        std::iter::from_fn(|| self.engine.poll()).collect()
+        let mut outputs = Vec::new();
+        while let Some(output) = self.engine.poll() {
+            match &output {
+                Output::Action(Action::InstallRoute(route)) => self.input(Input::RouteInstalled(*route)),
+                Output::Action(Action::InstallNeighbour(entry)) => {
+                    self.input(Input::NeighbourInstalled(*entry));
+                }
+                _ => {}
+            }
+            outputs.push(output);
+        }
+        outputs
     }
 
     pub fn actions(&mut self) -> Vec<Action> {
@@ -162,6 +175,12 @@ impl Bench {
     /// A packet from another node of our kind, unicast to us.
     pub fn receives(&mut self, sender: Ipv6Addr, body: Body) {
         self.receives_as(sender, node(1), Capabilities::TAILS, body);
+    }
+
+    /// The same from a node that accepts RELAY.
+    pub fn receives_relaying(&mut self, sender: Ipv6Addr, body: Body) {
+        let capabilities = Capabilities(Capabilities::TAILS.0 | Capabilities::RELAY.0);
+        self.receives_as(sender, node(1), capabilities, body);
     }
 
     /// The same, flooded.

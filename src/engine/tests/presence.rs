@@ -399,7 +399,30 @@ fn an_address_with_traffic_that_nothing_confirms_is_sought_in_the_mesh_while_it_
         log.iter().filter(|(_, a)| *a == probe(mac(1), v6(1))).map(|(at, _)| *at).collect();
     assert_eq!(probes, [300, 1000], "the kernel's own probe is the first");
     assert_eq!(seeks(&log), [300, 1000]);
-    assert!(bench.pass_ms(1).iter().any(|(_, action)| *action == Action::UninstallRoute(route(v6(1)))));
+    let drained = HostRoute { kind: RouteKind::Drained, ..route(v6(1)) };
+    let installed = |log: &[(u64, Action)], route| log.iter().any(|(_, a)| *a == Action::InstallRoute(route));
+    assert!(installed(&log, drained), "what comes meanwhile waits");
+    assert!(bench.pass_ms(1).iter().any(|(_, a)| matches!(a, Action::UninstallNeighbour(_))));
+    let log = bench.pass_ms(10_000);
+    assert!(log.iter().any(|(_, action)| *action == Action::UninstallRoute(drained)));
+    assert_eq!(bench.engine.desired_state().routes, []);
+}
+
+#[test]
+fn an_address_with_traffic_that_answers_late_gets_its_route_and_its_packets_back() {
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1)]);
+    bench.pass_ms(5000);
+    bench.input(fact(v6(1), mac(1), NeighbourState::Probing, true));
+    bench.pass_ms(400);
+    let packet = super::search::packet(v6(1), 1);
+    bench.input(Input::PacketForUnknown(packet.clone()));
+    assert_eq!(bench.actions(), []);
+    bench.hears(mac(1), v6(1));
+    let actions = bench.actions();
+    assert!(actions.contains(&Action::InstallRoute(route(v6(1)))), "{actions:?}");
+    assert_eq!(actions.last(), Some(&Action::ReleasePacket(packet)));
+    assert_eq!(bench.engine.desired_state().routes, [route(v6(1))]);
 }
 
 #[test]

@@ -95,6 +95,7 @@ fn tunables_table(tunables: &Tunables) -> Table {
         seen_flood_age,
         max_peers,
         max_handovers,
+        max_drained,
         overlap,
         overlap_without_relay,
         lost_age,
@@ -113,6 +114,7 @@ fn tunables_table(tunables: &Tunables) -> Table {
         ("max_seen_floods", max_seen_floods),
         ("max_peers", max_peers),
         ("max_handovers", max_handovers),
+        ("max_drained", max_drained),
     ];
     let times = [
         ("former_age_ms", former_age),

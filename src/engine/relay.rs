@@ -1,0 +1,204 @@
+//! Relay: packets for a client that was handed over go after it, inside RELAY packets.
+//!
+//! ```text
+//!  sender -> (old way) -> A: drained route -> TUN -> [waits for ACK] -> RELAY -> B: TUN -> kernel -> client
+//! ```
+//! **The old node** relays to the node that has acknowledged INFO, in order, what waited first. Before the ACK it relays nothing: its buffer
+//! bridges the round trip, a forged CLAIM gains no packet, and the new node knows the addresses when the first one comes (it
+//! acknowledges after it has ordered their routes). The node must have announced that it accepts RELAY, and be routed over a mesh
+//! interface.
+//!
+//! **The new node** has an injector into its kernel here, and the TUN's firewall zone accepts input. So a RELAY counts only
+//! - from a node whose INFO answered a claim of ours for the client that has the destination (or whose claim we refused);
+//! - for a routable address inside a client prefix that is none of this node's own;
+//! - for a stay that is not newer than ours.
+//!
+//! | the client is | the packet |
+//! |---|---|
+//! | served, host route and neighbour entry acknowledged by the kernel | goes to the kernel through the TUN |
+//! | served, not acknowledged yet, or its station still in the handshake; lost | waits |
+//! | handed over, by a newer stay, to another node | goes on, at most [`MAX_HOPS`] times |
+//! | none of these | is dropped, and counted by reason |
+//!
+//! The number of the stay grows with every hop, so there is no loop. An injected packet that reappears on the TUN has the destination of a
+//! client that is served here: it waits while the kernel's state is repaired, and is neither sought nor relayed.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use super::Engine;
+use super::input::RouteLookup;
+use super::output::{Action, IntercomDestination};
+use super::stats::Counter;
+use crate::net::Mac;
+use crate::time::Timestamp;
+use crate::wire::intercom::Body;
+use crate::wire::ip;
+
+/// How often a packet is relayed.
+pub(super) const MAX_HOPS: u8 = 4;
+/// What a claim entitles a node to relay ends this long after the claim, or after the last packet.
+const ORIGIN_AGE: Duration = Duration::from_secs(300);
+/// How often old entitlements are looked for.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(10);
+/// A former client for which a packet was relayed this short a time ago is not forgotten.
+pub(super) const RELAY_IDLE: Duration = Duration::from_secs(10);
+/// The way to a node was looked up this short a time ago: it is not looked up again.
+const WAY_AGE: Duration = Duration::from_secs(1);
+
+/// The nodes that may relay packets of a client to us: those we have claimed it from.
+#[derive(Debug, Default)]
+pub(super) struct Origins {
+    since: BTreeMap<(Mac, Ipv6Addr), Timestamp>,
+    pruned: Timestamp,
+}
+
+impl Origins {
+    /// The client was claimed from a node.
+    pub(super) fn claimed(&mut self, now: Timestamp, client: Mac, node: Ipv6Addr, limit: usize) {
+        if now.since(self.pruned) >= PRUNE_INTERVAL {
+            self.pruned = now;
+            self.since.retain(|_, since| now.since(*since) < ORIGIN_AGE);
+        }
+        if self.since.len() >= limit && !self.since.contains_key(&(client, node)) {
+            let oldest = self.since.iter().min_by_key(|(_, since)| **since).map(|(key, _)| *key);
+            oldest.and_then(|oldest| self.since.remove(&oldest));
+        }
+        self.since.insert((client, node), now);
+    }
+
+    /// Whether the node may relay packets of the client; it may for longer then.
+    fn entitled(&mut self, now: Timestamp, client: Mac, node: Ipv6Addr) -> bool {
+        let since = self.since.get_mut(&(client, node)).filter(|since| now.since(**since) < ORIGIN_AGE);
+        since.map(|since| *since = now).is_some()
+    }
+}
+
+impl Engine {
+    /// Where packets for an address go that were caught here: the node its client was handed to, and the number of the stay there.
+    /// `None` also while that node has not acknowledged.
+    fn relay_way(&self, address: IpAddr) -> Option<(Mac, Ipv6Addr, u32)> {
+        let mac = self.former_holders.get(&address).copied()?;
+        let former = self.former.get(&mac)?;
+        let peer =
+            former.handed_to.filter(|peer| former.acknowledged && self.peers.may_be_relayed_to(*peer))?;
+        Some((mac, peer, former.sequence))
+    }
+
+    /// Relays a packet that was caught here, behind what waits. Gives it back where there is no way.
+    pub(super) fn relay_caught(&mut self, address: IpAddr, packet: Vec<u8>) -> Option<Vec<u8>> {
+        let Some((mac, peer, sequence)) = self.relay_way(address) else { return Some(packet) };
+        self.relay_waiting(address);
+        self.send_relay(mac, peer, sequence, 0, packet);
+        None
+    }
+
+    fn send_relay(&mut self, mac: Mac, peer: Ipv6Addr, sequence: u32, hops: u8, packet: Vec<u8>) {
+        if let Some(former) = self.former.get_mut(&mac) {
+            former.relayed = Some(self.now);
+        }
+        self.counters.add(Counter::RelaySent);
+        self.send(IntercomDestination::Unicast(peer), Body::Relay { hops, sequence, packet });
+    }
+
+    /// Relays what waits for an address, in its order, where there is a way now.
+    pub(super) fn relay_waiting(&mut self, address: IpAddr) {
+        if !self.searches.is_searched(address) || self.served_client(address).is_some() {
+            return;
+        }
+        let Some((mac, peer, sequence)) = self.relay_way(address) else { return };
+        while let Some((packet, hops)) = self.searches.take(address) {
+            self.counters.add(Counter::QueueReleased);
+            self.send_relay(mac, peer, sequence, hops, packet);
+        }
+        self.rearm_search(address);
+    }
+
+    /// The node that a client was handed to has acknowledged it: what waits for the client follows it.
+    pub(super) fn relay_begins(&mut self, mac: Mac, peer: Ipv6Addr) {
+        let Some(former) = self.former.get_mut(&mac).filter(|former| former.handed_to == Some(peer)) else {
+            return;
+        };
+        former.acknowledged = true;
+        for address in former.record.addresses.keys().copied().collect::<Vec<_>>() {
+            self.relay_waiting(address);
+        }
+    }
+
+    /// A client is about to be relayed to a node: is that node beyond a mesh interface?
+    pub(super) fn look_up_peer(&mut self, node: Ipv6Addr) {
+        let Some(peer) = self.peers.get(node).filter(|_| self.peers.accepts_relay(node)) else { return };
+        if peer.way.is_none_or(|(at, _)| self.now.since(at) >= WAY_AGE) {
+            self.act(Action::LookupRoute(IpAddr::V6(node)));
+        }
+    }
+
+    /// The kernel has told where packets to a node go.
+    pub(super) fn way_to_peer_found(&mut self, node: Ipv6Addr, found: RouteLookup) {
+        let over_mesh = match found {
+            RouteLookup::HostRoute { interface, .. } | RouteLookup::Network(interface) => {
+                self.interfaces.is_mesh(interface)
+            }
+            RouteLookup::Local | RouteLookup::Other => false,
+        };
+        let Some(peer) = self.peers.get_mut(node) else { return };
+        let before = peer.way.replace((self.now, over_mesh));
+        if over_mesh && before.is_none_or(|(_, over_mesh)| !over_mesh) {
+            for address in self.searches.addresses() {
+                self.relay_waiting(address);
+            }
+        }
+    }
+
+    /// A RELAY has come.
+    pub(super) fn relay_received(
+        &mut self,
+        sender: Ipv6Addr,
+        hops: u8,
+        sequence: u32,
+        packet: Vec<u8>,
+    ) -> Result<(), Counter> {
+        let header = ip::parse(&packet).ok_or(Counter::DropRelayNoPacket)?;
+        let address = header.destination;
+        if !self.is_routable(address) {
+            return Err(Counter::DropRelayForbidden);
+        }
+        let served = self.served_client(address).map(|client| (client.mac, client.sequence));
+        let gone = self.former_holders.get(&address).copied();
+        let mac = served.map(|(mac, _)| mac).or(gone).ok_or(Counter::DropRelayUnknown)?;
+        if !self.origins.entitled(self.now, mac, sender) {
+            return Err(Counter::DropRelayUnclaimed);
+        }
+        self.counters.add(Counter::RelayReceived);
+        if let Some((_, ours)) = served {
+            if ours < sequence {
+                return Err(Counter::DropRelayOutdated);
+            }
+            if self.is_reached_here(address) && !self.searches.is_searched(address) {
+                self.counters.add(Counter::RelayInjected);
+                self.act(Action::ReleasePacket(packet));
+            } else {
+                self.wait_for(address, packet, hops);
+            }
+            return Ok(());
+        }
+        let former = self.former.get(&mac).ok_or(Counter::DropRelayUnknown)?;
+        if former.handed_to == Some(sender) || (former.handed_to.is_some() && former.sequence <= sequence) {
+            return Err(Counter::DropRelayOutdated);
+        }
+        if hops >= MAX_HOPS {
+            return Err(Counter::DropRelayHops);
+        }
+        match self.relay_way(address) {
+            Some((mac, peer, sequence)) => {
+                self.relay_waiting(address);
+                self.counters.add(Counter::RelayPassedOn);
+                self.send_relay(mac, peer, sequence, hops.saturating_add(1), packet);
+            }
+            None if self.is_drained(address) => self.wait_for(address, packet, hops.saturating_add(1)),
+            None => return Err(Counter::DropRelayUnknown),
+        }
+        Ok(())
+    }
+}

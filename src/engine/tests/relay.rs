@@ -1,0 +1,303 @@
+//! What comes for a client that has gone: caught, relayed, injected, refused.
+
+use super::super::output::LeaveReason;
+use super::search::{packet, released};
+use super::*;
+
+const OLD: u16 = 2;
+const NEW: u16 = 3;
+
+fn relays(sent: &[(IntercomDestination, Packet)]) -> Vec<(IntercomDestination, u8, u32, Vec<u8>)> {
+    let relays = sent.iter().filter_map(|(to, sent)| match &sent.body {
+        Body::Relay { hops, sequence, packet } => Some((*to, *hops, *sequence, packet.clone())),
+        _ => None,
+    });
+    relays.collect()
+}
+
+fn to(n: u16) -> IntercomDestination {
+    IntercomDestination::Unicast(node(n))
+}
+
+fn drained(address: IpAddr) -> HostRoute {
+    HostRoute { kind: RouteKind::Drained, ..route(address) }
+}
+
+fn relay(hops: u8, sequence: u32, packet: Vec<u8>) -> Body {
+    Body::Relay { hops, sequence, packet }
+}
+
+fn ack() -> Body {
+    Body::Ack { client: mac(1), tail: Tail::default() }
+}
+
+/// A node that served client 1 and has answered the claim of a node that accepts RELAY.
+fn claimed() -> Bench {
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1)]);
+    bench.receives_relaying(node(NEW), claim(mac(1), Tail::default()));
+    assert!(bench.actions().contains(&Action::LookupRoute(IpAddr::V6(node(NEW)))));
+    bench
+}
+
+fn way(bench: &mut Bench, found: RouteLookup) {
+    bench.input(Input::RouteLookedUp { address: IpAddr::V6(node(NEW)), found });
+}
+
+/// The same, and the new node has acknowledged.
+fn handed_over() -> Bench {
+    let mut bench = claimed();
+    way(&mut bench, RouteLookup::Network(MESH));
+    bench.receives_relaying(node(NEW), ack());
+    bench.drain();
+    bench
+}
+
+/// A node that has claimed client 1 from the old node.
+fn took_over() -> Bench {
+    let mut bench = Bench::new();
+    bench.hears(mac(1), v6(1));
+    bench.node_client_route(mac(1), host_route());
+    let tail = Tail { sequence: Some(5), age_ms: Some(9), ..Tail::default() };
+    bench.receives_relaying(node(OLD), info(mac(1), &[v6(1)], tail));
+    bench.drain();
+    bench
+}
+
+#[test]
+fn what_comes_before_the_ack_waits_and_then_goes_on_in_order_before_what_comes_later() {
+    let mut bench = claimed();
+    way(&mut bench, host_route());
+    for n in 1..=3 {
+        bench.input(Input::PacketForUnknown(packet(v6(1), n)));
+    }
+    assert_eq!(relays(&bench.sent()), [], "a CLAIM alone gains no packet");
+    bench.receives_relaying(node(NEW), ack());
+    let all = |from: u8, until: u8| -> Vec<_> {
+        (from..=until).map(|n| (to(NEW), 0, 1, packet(v6(1), n))).collect()
+    };
+    assert_eq!(relays(&bench.sent()), all(1, 3));
+    bench.input(Input::PacketForUnknown(packet(v6(1), 4)));
+    assert_eq!(relays(&bench.sent()), all(4, 4));
+    assert_eq!((bench.count(Counter::RelaySent), bench.engine.waiting()), (4, (0, 0)));
+}
+
+#[test]
+fn nothing_is_relayed_to_a_node_that_is_not_beyond_a_mesh_interface_or_does_not_take_it() {
+    for found in [RouteLookup::Network(BRIDGE), RouteLookup::Local, RouteLookup::Other] {
+        let mut bench = claimed();
+        way(&mut bench, found);
+        bench.receives_relaying(node(NEW), ack());
+        bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
+        assert_eq!(relays(&bench.sent()), [], "{found:?}");
+        way(&mut bench, RouteLookup::Network(MESH));
+        assert_eq!(relays(&bench.sent()).len(), 1, "what waits goes when the way is there");
+    }
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1)]);
+    bench.receives(node(NEW), claim(mac(1), Tail::default()));
+    way(&mut bench, RouteLookup::Network(MESH));
+    bench.receives(node(NEW), ack());
+    bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
+    assert_eq!(relays(&bench.sent()), []);
+}
+
+#[test]
+fn the_drained_route_ends_with_the_overlap_and_stragglers_are_relayed_for_longer() {
+    let mut bench = handed_over();
+    assert_eq!(bench.engine.desired_state().routes, [drained(v6(1))]);
+    let log = bench.pass(Duration::from_secs(9));
+    assert!(!log.iter().any(|(_, action)| matches!(action, Action::UninstallRoute(_))));
+    let log = bench.pass(Duration::from_secs(1));
+    assert!(log.contains(&(1000, Action::UninstallRoute(drained(v6(1))))), "{log:?}");
+    bench.pass(Duration::from_secs(285));
+    bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
+    assert_eq!(relays(&bench.sent()).len(), 1);
+    bench.pass(Duration::from_secs(9));
+    bench.input(Input::PacketForUnknown(packet(v6(1), 2)));
+    assert_eq!(relays(&bench.sent()).len(), 1, "as long as packets come");
+    bench.pass(Duration::from_secs(30));
+    assert_eq!(bench.engine.former_count(), 0, "not for ever");
+}
+
+#[test]
+fn a_lost_station_is_drained_and_its_packets_go_to_whoever_claims_it() {
+    let mut bench = Bench::new();
+    bench.input(Input::StationAssociated { interface: PORT, client: mac(1) });
+    bench.serve(mac(1), &[v6(1)]);
+    bench.input(Input::StationLeft { interface: PORT, client: mac(1) });
+    let outputs = bench.drain();
+    assert_eq!(outputs[0], Output::Action(Action::InstallRoute(drained(v6(1)))));
+    let left = Notice::ClientLeft { client: mac(1), reason: LeaveReason::Disassociated };
+    assert!(outputs.contains(&Output::Notice(left)));
+    for n in 1..=3 {
+        bench.input(Input::PacketForUnknown(packet(v6(1), n)));
+    }
+    assert_eq!(bench.pass_ms(200), [], "neither probed nor sought");
+    bench.receives_relaying(node(NEW), claim(mac(1), Tail::default()));
+    let sent = bench.sent();
+    let Body::Info { tail, .. } = &sent[0].1.body else { panic!("{sent:?}") };
+    assert_eq!((tail.flags.0, tail.sequence), (0, Some(1)), "it settles the claim");
+    way(&mut bench, host_route());
+    bench.receives_relaying(node(NEW), ack());
+    let numbers: Vec<_> = relays(&bench.sent()).into_iter().map(|(.., bytes)| bytes).collect();
+    assert_eq!(numbers, [1, 2, 3].map(|n| packet(v6(1), n)));
+}
+
+#[test]
+fn a_lost_station_that_returns_gets_its_packets_and_one_that_does_not_loses_its_route() {
+    for returns in [true, false] {
+        let mut bench = Bench::new();
+        bench.input(Input::StationAssociated { interface: PORT, client: mac(1) });
+        bench.serve(mac(1), &[v6(1)]);
+        bench.input(Input::StationLeft { interface: PORT, client: mac(1) });
+        bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
+        bench.pass_ms(200);
+        if returns {
+            bench.hears(mac(1), v6(1));
+            let actions = bench.actions();
+            assert_eq!(released(&actions), [1]);
+            assert!(!actions.contains(&Action::UninstallRoute(drained(v6(1)))), "replaced in place");
+            assert_eq!(bench.engine.desired_state().routes, [route(v6(1))]);
+        } else {
+            let log = bench.pass_ms(5000);
+            assert!(log.contains(&(4800, Action::UninstallRoute(drained(v6(1))))), "{log:?}");
+            assert!(log.iter().any(|(_, a)| matches!(a, Action::SendUnreachable { .. })));
+            assert_eq!(bench.engine.desired_state().routes, []);
+        }
+    }
+}
+
+#[test]
+fn a_relayed_packet_is_injected_where_the_kernel_has_acknowledged_route_and_neighbour() {
+    let mut bench = took_over();
+    bench.receives_relaying(node(OLD), relay(0, 5, packet(v6(1), 1)));
+    assert_eq!(released(&bench.actions()), [1]);
+    // Of an address that INFO named nothing is acknowledged at first.
+    let mut bench = Bench::new();
+    bench.hears(mac(1), v6(1));
+    bench.node_client_route(mac(1), host_route());
+    bench.drain();
+    bench.receives_relaying(node(OLD), info(mac(1), &[v6(2)], Tail::default()));
+    bench.receives_relaying(node(OLD), relay(0, 0, packet(v6(2), 1)));
+    bench.receives_relaying(node(OLD), relay(0, 0, packet(v6(2), 2)));
+    let before: Vec<Output> = std::iter::from_fn(|| bench.engine.poll()).collect();
+    assert!(!before.iter().any(|o| matches!(o, Output::Action(Action::ReleasePacket(_)))));
+    bench.input(Input::RouteInstalled(route(v6(2))));
+    assert_eq!(bench.actions(), [], "the neighbour entry is missing");
+    bench.input(Input::NeighbourInstalled(neighbour(mac(1), v6(2))));
+    assert_eq!(released(&bench.actions()), [1, 2]);
+}
+
+#[test]
+fn a_relayed_packet_waits_for_a_station_that_is_still_in_its_handshake() {
+    let mut bench = Bench::new();
+    bench.input(Input::StationAssociated { interface: PORT, client: mac(1) });
+    bench.node_client_route(mac(1), host_route());
+    let tail = Tail { sequence: Some(5), ..Tail::default() };
+    bench.receives_relaying(node(OLD), info(mac(1), &[v6(1)], tail));
+    bench.drain();
+    bench.receives_relaying(node(OLD), relay(0, 5, packet(v6(1), 1)));
+    assert_eq!(released(&bench.actions()), [0_u8; 0]);
+    bench.hears(mac(1), v6(1));
+    assert_eq!(released(&bench.actions()), [1]);
+}
+
+#[test]
+fn a_relay_gains_nothing_unless_it_is_from_a_claimed_node_for_the_claimed_client() {
+    let own = v6(0x99);
+    let cases: [(u16, u32, Vec<u8>, Counter); 7] = [
+        (NEW, 5, packet(v6(1), 1), Counter::DropRelayUnclaimed),
+        (OLD, 6, packet(v6(1), 1), Counter::DropRelayOutdated),
+        (OLD, 5, packet(v6(7), 1), Counter::DropRelayUnknown),
+        (OLD, 5, packet(own, 1), Counter::DropRelayForbidden),
+        (OLD, 5, packet(IpAddr::V6(node(1)), 1), Counter::DropRelayForbidden),
+        (OLD, 5, packet(ip("fe80::1"), 1), Counter::DropRelayForbidden),
+        (OLD, 5, b"no packet".to_vec(), Counter::DropRelayNoPacket),
+    ];
+    for (sender, sequence, bytes, reason) in cases {
+        let mut bench = took_over();
+        bench.input(Input::OwnAddressSeen(own));
+        bench.receives_relaying(node(sender), relay(0, sequence, bytes));
+        assert_eq!((bench.drain(), bench.count(reason)), (vec![], 1), "{reason:?}");
+    }
+    // For another client of this node the claim of the first one entitles to nothing.
+    let mut bench = took_over();
+    bench.serve(mac(2), &[v6(2)]);
+    bench.receives_relaying(node(OLD), relay(0, 0, packet(v6(2), 1)));
+    assert_eq!((bench.drain(), bench.count(Counter::DropRelayUnclaimed)), (vec![], 1));
+    // Not by multicast, not from a client interface.
+    let mut bench = took_over();
+    bench.receives_flooded(node(OLD), relay(0, 5, packet(v6(1), 1)));
+    assert_eq!(released(&bench.actions()), [0_u8; 0]);
+}
+
+#[test]
+fn a_client_that_says_it_has_an_address_of_the_node_does_not_get_it() {
+    let mut bench = Bench::new();
+    bench.input(Input::OwnAddressSeen(v6(1)));
+    bench.hears(mac(1), v6(1));
+    assert_eq!(bench.engine.desired_state().routes, []);
+    bench.input(Input::OwnAddressGone(v6(1)));
+    bench.hears(mac(1), v6(1));
+    assert_eq!(bench.engine.desired_state().routes, [route(v6(1))]);
+    bench.input(Input::OwnAddressSeen(v6(1)));
+    assert_eq!(bench.engine.desired_state().routes, []);
+}
+
+#[test]
+fn a_relayed_packet_goes_on_to_the_node_the_client_was_handed_to_by_a_newer_stay_only() {
+    let mut bench = took_over();
+    bench.receives_relaying(node(NEW), claim(mac(1), Tail::default()));
+    way(&mut bench, host_route());
+    bench.receives_relaying(node(OLD), relay(0, 5, packet(v6(1), 1)));
+    assert_eq!(relays(&bench.sent()), [], "not acknowledged yet");
+    bench.receives_relaying(node(NEW), ack());
+    assert_eq!(relays(&bench.sent()), [(to(NEW), 1, 6, packet(v6(1), 1))]);
+    bench.receives_relaying(node(OLD), relay(3, 5, packet(v6(1), 2)));
+    assert_eq!(relays(&bench.sent()), [(to(NEW), 4, 6, packet(v6(1), 2))]);
+    for (sender, hops, sequence, reason) in [
+        (OLD, 4, 5, Counter::DropRelayHops),
+        (OLD, 0, 6, Counter::DropRelayOutdated),
+        (NEW, 0, 6, Counter::DropRelayUnclaimed),
+    ] {
+        bench.receives_relaying(node(sender), relay(hops, sequence, packet(v6(1), 3)));
+        assert_eq!((bench.drain(), bench.count(reason)), (vec![], 1), "{reason:?}");
+    }
+}
+
+#[test]
+fn an_injected_packet_that_reappears_is_neither_sought_nor_relayed() {
+    let mut bench = took_over();
+    bench.receives_relaying(node(OLD), relay(0, 5, packet(v6(1), 1)));
+    bench.drain();
+    bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
+    let log = bench.pass_ms(4000);
+    assert!(!log.iter().any(|(_, a)| matches!(a, Action::SendIntercom { .. })), "{log:?}");
+}
+
+#[test]
+fn what_waits_for_a_client_that_went_and_what_is_drained_is_bounded() {
+    let mut bench = Bench::with(|config| {
+        config.tunables.max_queue_per_address = 3;
+        config.tunables.max_drained = 1;
+    });
+    bench.input(Input::StationAssociated { interface: PORT, client: mac(1) });
+    bench.serve(mac(1), &[v6(1), v6(2)]);
+    bench.input(Input::StationLeft { interface: PORT, client: mac(1) });
+    assert_eq!(bench.engine.desired_state().routes.len(), 1);
+    assert_eq!(bench.count(Counter::DrainLimit), 1);
+    for n in 1..=9 {
+        bench.input(Input::PacketForUnknown(packet(v6(1), n)));
+    }
+    assert_eq!(bench.engine.waiting().0, 3);
+    assert_eq!(bench.count(Counter::QueueFull), 6);
+}
+
+#[test]
+fn an_orderly_end_takes_drained_routes_along() {
+    let mut bench = handed_over();
+    bench.engine.shut_down(bench.now);
+    assert!(bench.actions().contains(&Action::UninstallRoute(drained(v6(1)))));
+    assert_eq!(bench.engine.desired_state(), DesiredState::default());
+}
