@@ -158,6 +158,13 @@ impl Lab {
         mesh_links(self.plan.nodes, node).into_iter().map(|link| format!("mesh{link}")).collect()
     }
 
+    /// Sends a signal to the routing daemons of all nodes.
+    pub fn signal_routing(&self, signal: i32) {
+        for child in &self.routing {
+            sys::kill(child.id(), signal);
+        }
+    }
+
     /// Makes a namespace that goes with the lab.
     pub fn add_namespace(&mut self, name: &str) {
         add_namespace(name);
@@ -226,6 +233,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        self.signal_routing(libc::SIGCONT);
         for child in &mut self.routing {
             sys::kill(child.id(), libc::SIGTERM);
             let _ = child.wait();

@@ -24,6 +24,7 @@ mod life;
 mod measure;
 mod mixed;
 mod probe;
+mod relay;
 mod roam;
 mod routing;
 mod scale;
@@ -101,6 +102,7 @@ fn main() -> ExitCode {
     let tests = [
         roam::TESTS,
         snippets::TESTS,
+        relay::TESTS,
         attach::TESTS,
         snooping::TESTS,
         addresses::TESTS,

@@ -53,6 +53,11 @@ fn number(bytes: &[u8]) -> Option<u32> {
 impl Flow {
     /// Starts probing `client` in namespace `echo`; with `None` somebody else echoes.
     pub fn start(client: IpAddr, echo: Option<&str>, interval: Duration) -> Self {
+        Self::of_size(client, echo, interval, 64)
+    }
+
+    /// The same with so many bytes in each probe.
+    pub fn of_size(client: IpAddr, echo: Option<&str>, interval: Duration, bytes: usize) -> Self {
         let log = Arc::new(Mutex::new(Log::default()));
         let stop = Arc::new(AtomicBool::new(false));
         let any: IpAddr = if client.is_ipv6() { [0u16; 8].into() } else { [0u8; 4].into() };
@@ -88,7 +93,7 @@ impl Flow {
         }));
         threads.push(std::thread::spawn({
             let (log, stop) = (Arc::clone(&log), Arc::clone(&stop));
-            move || send(&socket, interval, &log, &stop)
+            move || send(&socket, interval, bytes, &log, &stop)
         }));
         Self { log, stop, threads, interval }
     }
@@ -119,6 +124,17 @@ impl Flow {
         }
     }
 
+    /// The numbers of the probes sent between two times, of those that arrived in the order of their arrival (some perhaps twice), and of
+    /// those that came back.
+    pub fn numbers(&self, from: Duration, until: Duration) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let within =
+            |number: &u32| log.sent.get(*number as usize).is_some_and(|sent| (from..until).contains(sent));
+        let of = |list: &[(u32, Duration)]| list.iter().map(|entry| entry.0).filter(within).collect();
+        let sent = (0..log.sent.len() as u32).filter(within).collect();
+        (sent, of(&log.arrived), of(&log.returned))
+    }
+
     /// The time of the first probe that came back of those sent since `since`.
     pub fn first_return(&self, since: Duration) -> Option<Duration> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,7 +152,7 @@ impl Drop for Flow {
     }
 }
 
-fn send(socket: &UdpSocket, interval: Duration, log: &Mutex<Log>, stop: &AtomicBool) {
+fn send(socket: &UdpSocket, interval: Duration, bytes: usize, log: &Mutex<Log>, stop: &AtomicBool) {
     let mut due = sys::now();
     while !stop.load(Ordering::Relaxed) {
         let number = {
@@ -144,7 +160,7 @@ fn send(socket: &UdpSocket, interval: Duration, log: &Mutex<Log>, stop: &AtomicB
             log.sent.push(sys::now());
             log.sent.len() as u32 - 1
         };
-        let mut probe = [0; 64];
+        let mut probe = vec![0; bytes];
         probe[..4].copy_from_slice(&number.to_be_bytes());
         if socket.send(&probe).is_err() {
             // An ICMP error of an earlier probe was reported instead: this one goes out now.

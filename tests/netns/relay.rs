@@ -1,0 +1,234 @@
+//! Handover without loss: what was not on the air when the old node read the news arrives, whatever the routing does.
+//!
+//! A probe is lost that was sent and did not arrive though no node had put it on its client port. What had been put there and did not
+//! arrive was on the air: it is counted apart.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::daemon::{Daemon, Kind};
+use crate::lab::{Lab, Plan, ip};
+use crate::measure::{Outcome, bound, eventually, measure, must, percentile, spread};
+use crate::probe::{Flow, INTERVAL, PORT};
+use crate::roam::{attach, served_by};
+use crate::routing::Routing;
+use crate::sys::{self, PacketSocket};
+use crate::{Needs, Test, long};
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[
+    ("no_packet_is_lost_in_a_roam_with_ideal_routing", Needs::Nothing, || ideal(true)),
+    ("no_packet_of_an_ipv4_client_is_lost_in_a_roam", Needs::Nothing, || ideal(false)),
+    ("no_packet_is_lost_in_a_roam_where_bird_routes", Needs::Bird, bird),
+    ("no_packet_is_lost_while_the_routing_daemons_stand_still", Needs::Bird, frozen),
+    ("packets_larger_than_a_mesh_link_carries_are_relayed", Needs::Nothing, narrow),
+];
+
+/// The numbers of probes that nodes put on their client ports, and of echoes that came in there.
+struct Air {
+    seen: Arc<Mutex<[BTreeSet<u32>; 2]>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Air {
+    fn watch(lab: &Lab) -> Self {
+        let (seen, stop) = (Arc::new(Mutex::default()), Arc::new(AtomicBool::new(false)));
+        let watch = |node: &String| {
+            let socket = PacketSocket::open(node, "ap0");
+            let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
+            std::thread::spawn(move || listen(&socket, &seen, &stop))
+        };
+        Self { threads: lab.nodes.iter().map(watch).collect(), seen, stop }
+    }
+
+    fn stop(mut self) -> [BTreeSet<u32>; 2] {
+        std::thread::sleep(Duration::from_millis(100));
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn listen(socket: &PacketSocket, seen: &Mutex<[BTreeSet<u32>; 2]>, stop: &AtomicBool) {
+    let mut buffer = vec![0; 2048];
+    while !stop.load(Ordering::Relaxed) {
+        let Some((frame, outgoing)) = socket.receive(&mut buffer, Duration::from_millis(50)) else {
+            continue;
+        };
+        if let Some(number) = probe(frame, outgoing) {
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen[usize::from(!outgoing)].insert(number);
+        }
+    }
+}
+
+/// The number of a probe to a client or of its echo.
+fn probe(frame: &[u8], to_client: bool) -> Option<u32> {
+    let ip_length = match frame.get(12..14)? {
+        [0x86, 0xdd] if frame.get(20) == Some(&17) => 40,
+        [8, 0] if frame.get(23) == Some(&17) => 20,
+        _ => return None,
+    };
+    let udp = frame.get(14 + ip_length..)?;
+    let port = if to_client { udp.get(2..4)? } else { udp.get(..2)? };
+    (port == PORT.to_be_bytes()).then_some(())?;
+    Some(u32::from_be_bytes(udp.get(8..12)?.try_into().ok()?))
+}
+
+/// What some roams under traffic came to.
+#[derive(Default, Debug)]
+struct Loss {
+    sent: usize,
+    lost_down: usize,
+    lost_up: usize,
+    on_air: usize,
+    duplicated: usize,
+    reordered: usize,
+    gaps: Vec<Duration>,
+    refused: u32,
+}
+
+impl Loss {
+    fn count(flow: &Flow, from: Duration, until: Duration, air: &[BTreeSet<u32>; 2]) -> Self {
+        let (sent, arrived, returned) = flow.numbers(from, until);
+        let set = |list: &[u32]| list.iter().copied().collect::<BTreeSet<u32>>();
+        let (down, up) = (set(&arrived), set(&returned));
+        let missing: Vec<u32> = sent.iter().copied().filter(|number| !down.contains(number)).collect();
+        let on_air = missing.iter().filter(|number| air[0].contains(number)).count();
+        let lost_up = down.iter().filter(|number| !up.contains(number) && air[1].contains(number)).count();
+        let mut last = 0;
+        let late = |number: &&u32| {
+            let late = **number < last;
+            last = last.max(**number);
+            late
+        };
+        Self {
+            sent: sent.len(),
+            lost_down: missing.len() - on_air,
+            lost_up,
+            on_air,
+            duplicated: arrived.len() - down.len(),
+            reordered: arrived.iter().filter(late).count(),
+            gaps: Vec::new(),
+            refused: flow.report(from, until).refused,
+        }
+    }
+
+    fn tell(&self, what: &str) {
+        measure(
+            what,
+            format!(
+                "{} sent, lost down {} up {}, on the air {}, twice {}, out of order {}, ICMP errors {}; gap {}",
+                self.sent,
+                self.lost_down,
+                self.lost_up,
+                self.on_air,
+                self.duplicated,
+                self.reordered,
+                self.refused,
+                spread(&self.gaps)
+            ),
+        );
+    }
+
+    fn judge(&self, p99: Duration) -> Outcome {
+        must(self.lost_down + self.lost_up == 0, format!("{} packets lost", self.lost_down + self.lost_up))?;
+        must(self.duplicated == 0, format!("{} packets twice", self.duplicated))?;
+        must(self.refused == 0, "the sender was told that the client is unreachable")?;
+        bound(percentile(&self.gaps, 99) <= p99, "99th percentile of the gaps beyond its bound")
+    }
+}
+
+/// Moves the client along `way` under probes of so many bytes.
+fn roams(
+    lab: &Lab,
+    client: &Client,
+    v6: bool,
+    way: &[usize],
+    bytes: usize,
+) -> Result<Loss, crate::measure::Trouble> {
+    attach(lab, client, v6, 0)?;
+    // The routing has settled, and knows the client.
+    std::thread::sleep(Duration::from_secs(if lab.plan.routing == Routing::Ideal { 1 } else { 5 }));
+    let flow = Flow::of_size(client.address(v6), Some(&client.namespace), INTERVAL, bytes);
+    must(eventually(Duration::from_secs(30), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    std::thread::sleep(Duration::from_millis(500));
+    let air = Air::watch(lab);
+    std::thread::sleep(Duration::from_millis(200));
+    let start = sys::now();
+    let mut gaps = Vec::new();
+    for node in way {
+        let moved = sys::now();
+        client.roam(Some(*node));
+        client.ask_gateway(v6);
+        let here = eventually(Duration::from_secs(3), || served_by(lab, client, v6, *node));
+        must(here, format!("never served at {}", lab.nodes[*node]))?;
+        std::thread::sleep(Duration::from_millis(700));
+        let until = sys::now().saturating_sub(Duration::from_millis(100));
+        gaps.push(flow.report(moved.saturating_sub(Duration::from_millis(50)), until).gap);
+    }
+    let end = sys::now();
+    std::thread::sleep(Duration::from_secs(1));
+    let air = air.stop();
+    let loss = Loss::count(&flow, start, end, &air);
+    Ok(Loss { gaps, ..loss })
+}
+
+fn way(count: usize) -> Vec<usize> {
+    (0..count).map(|turn| if turn % 2 == 0 { 2 } else { 0 }).collect()
+}
+
+fn ideal(v6: bool) -> Outcome {
+    let mut lab = Lab::new(Plan::default());
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    let loss = roams(&lab, &client, v6, &way(if long() { 100 } else { 20 }), 64)?;
+    loss.tell(if v6 { "loss in roams, ideal routing" } else { "loss in roams, ideal routing, IPv4" });
+    loss.judge(Duration::from_millis(20))?;
+    bound(percentile(&loss.gaps, 50) <= Duration::from_millis(5), "median gap beyond 5 ms")
+}
+
+fn bird() -> Outcome {
+    let mut lab = Lab::new(Plan { routing: Routing::Bird, ..Plan::default() });
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    let loss = roams(&lab, &client, true, &way(if long() { 100 } else { 20 }), 64)?;
+    loss.tell("loss in roams, bird");
+    loss.judge(Duration::from_millis(25))
+}
+
+fn frozen() -> Outcome {
+    let mut lab = Lab::new(Plan { routing: Routing::Bird, ..Plan::default() });
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    attach(&lab, &client, true, 2)?;
+    std::thread::sleep(Duration::from_secs(3));
+    attach(&lab, &client, true, 0)?;
+    std::thread::sleep(Duration::from_secs(3));
+    lab.signal_routing(libc::SIGSTOP);
+    // Each stay is shorter than the overlap; the last one lasts until nothing but the relay is left.
+    let loss = roams(&lab, &client, true, &[2, 0, 1, 2, 0], 64);
+    lab.signal_routing(libc::SIGCONT);
+    let loss = loss?;
+    loss.tell("loss in roams while the routing daemons stand still");
+    loss.judge(Duration::from_millis(25))
+}
+
+fn narrow() -> Outcome {
+    let mut lab = Lab::new(Plan::default());
+    for (link, node) in [(0, 0), (0, 1), (1, 1), (1, 2)] {
+        ip(&lab.nodes[node], &format!("link set mesh{link} mtu 1280"));
+    }
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    let loss = roams(&lab, &client, true, &way(4), 1352)?;
+    loss.tell("loss in roams, 1400-byte packets, links of 1280 bytes");
+    loss.judge(Duration::from_millis(50))
+}
