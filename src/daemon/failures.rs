@@ -82,6 +82,7 @@ fn object(action: &Action) -> Object {
         },
         Action::Probe { interface, .. }
         | Action::QueryClient { interface, .. }
+        | Action::Advertise { interface, .. }
         | Action::Announce { port: interface, .. } => (Kind::Probe, format!("interface {interface}")),
         Action::Unlearn { port, client } => (Kind::Forwarding, format!("{client} interface {port}")),
         Action::ReleasePacket(_) => (Kind::Packet, String::new()),

@@ -51,6 +51,10 @@ pub fn log(notice: &Notice) {
                 "address contested"
             );
         }
+        Notice::ClientDuplicate { client, peer } => {
+            warn!(node = %peer, "a client is alive at two nodes, the one that had it keeps it");
+            debug!(client = %Sensitive(client), node = %peer, "client duplicated");
+        }
         Notice::InterfaceChanged { name, problem: Some(problem) } => {
             warn!(interface = %name, problem, "interface cannot be used");
         }

@@ -4,8 +4,8 @@
 //!  noticed -> Looking --host route--> (window full: Waiting ->) Claiming --INFO--> Settled
 //!                \------no route---------------------------------^    \--nobody----^
 //! ```
-//! Unicast claims go to the node-client address where a host route leads to it, otherwise to the node that memory names. Claims
-//! are flooded where there is neither, and when the unicast stayed unanswered for 100 ms.
+//! Unicast claims go to the node that memory names, where it would pass them on, otherwise to the node-client address where a host route
+//! leads to it. Claims are flooded where there is neither, and when the unicast stayed unanswered for 100 ms.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -126,8 +126,13 @@ impl Engine {
     pub(super) fn claim_route_found(&mut self, mac: Mac, found: RouteLookup) {
         let Some(client) = self.clients.get_mut(&mac) else { return };
         let Stay::Looking { memory } = client.stay else { return };
+        // Where we handed it over a while ago it still is, or it is known there where it went: a node of our kind passes the claim on.
+        // A route may lag behind by seconds.
+        let passed_on = memory.filter(|node| self.peers.understands_tails(*node));
         let target = match found {
-            RouteLookup::HostRoute { .. } => Some(self.config.node_client_prefix.node_client_address(mac)),
+            RouteLookup::HostRoute { .. } => {
+                passed_on.or(Some(self.config.node_client_prefix.node_client_address(mac)))
+            }
             RouteLookup::Local | RouteLookup::Network(_) | RouteLookup::Other => memory,
         };
         match target {
@@ -255,7 +260,7 @@ impl Engine {
     }
 
     /// We serve the client: the claim ends, the node-client address is ours.
-    fn settle(&mut self, mac: Mac) {
+    pub(super) fn settle(&mut self, mac: Mac) {
         let Some(client) = self.clients.get_mut(&mac) else { return };
         client.stay = Stay::Settled;
         self.timers.clear(&Timer::Claim(mac));
@@ -281,6 +286,9 @@ impl Engine {
         tail: Tail,
     ) -> bool {
         let now = self.now;
+        if tail.flags.has(Flags::REFUSED) {
+            return self.claim_refused(mac, peer, tail.sequence.unwrap_or(0));
+        }
         let Some(client) = self.clients.get_mut(&mac) else { return self.former.contains_key(&mac) };
         if client.is_settled() {
             // It has answered the same claim as the one that settled it: what it relays is for our client.
@@ -288,10 +296,6 @@ impl Engine {
                 self.origins.claimed(now, mac, peer, self.config.tunables.max_former);
             }
             return true;
-        }
-        if tail.flags.has(Flags::REFUSED) {
-            self.counters.add(Counter::InfoRefused);
-            return false;
         }
         let from_memory = tail.flags.has(Flags::FROM_MEMORY);
         client.sequence = client.sequence.max(tail.sequence.unwrap_or(0));
@@ -311,8 +315,17 @@ impl Engine {
             self.counters.add(Counter::HandoverIncoming);
             let (direction, duration) = (Direction::Incoming, now.since(arrived));
             self.handover_ended(Handover::completed(mac, direction, peer, count, duration));
+            self.advertise(mac);
         }
         !from_memory
+    }
+
+    /// The client that came from another node is told that the gateway is here. (One whose handshake is not over hears it later.)
+    pub(super) fn advertise(&mut self, mac: Mac) {
+        let Some(interface) = self.clients.get(&mac).map(|client| client.interface) else { return };
+        if !self.is_still_arriving(mac) {
+            self.act(Action::Advertise { interface, client: mac });
+        }
     }
 
     /// The addresses of an INFO that may be used at all, no more than a client may have.

@@ -8,7 +8,7 @@ use super::input::IntercomReceived;
 use super::output::{Action, IntercomDestination};
 use super::stats::Counter;
 use crate::net::{Mac, is_host_address, is_link_local};
-use crate::wire::intercom::{self, Body, Capabilities, Packet, Tail};
+use crate::wire::intercom::{self, Body, Capabilities, Flags, Packet, Tail};
 
 /// What this node announces.
 pub(super) const OUR_CAPABILITIES: Capabilities = Capabilities(Capabilities::TAILS.0 | Capabilities::RELAY.0);
@@ -106,7 +106,7 @@ impl Engine {
             }
             Body::Ack { client, tail } => {
                 self.count(Counter::AckReceived, tail);
-                self.ack_received(sender, client);
+                self.ack_received(sender, client, tail);
             }
             Body::Relay { hops, sequence, packet } => {
                 return self.relay_received(sender, hops, sequence, packet);
@@ -131,7 +131,9 @@ impl Engine {
             return if ours { Ok(()) } else { Err(Counter::InfoUnexpected) };
         }
         self.counters.add(Counter::AckSent);
-        self.send(IntercomDestination::Unicast(sender), Body::Ack { client: mac, tail: Tail::default() });
+        // Which INFO it was: the one that gave the client, or the one that refused it.
+        let acknowledged = Tail { flags: Flags(tail.flags.0 & Flags::REFUSED.0), ..Tail::default() };
+        self.send(IntercomDestination::Unicast(sender), Body::Ack { client: mac, tail: acknowledged });
         Ok(())
     }
 

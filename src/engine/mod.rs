@@ -18,6 +18,7 @@
 //! | `handover` | a client comes: our CLAIM until INFO |
 //! | `relinquish` | a client goes: their CLAIM, our INFO until ACK, memory of former clients |
 //! | `history` | what became of recent handovers |
+//! | `contest` | a client that is claimed elsewhere and still answers here |
 //! | `drain`, `relay` | what still comes for a client that has gone is caught, and goes after it |
 //! | `search` | packets that wait for an unknown address, local probes, SEEK |
 //! | `intercom` | what is believed of a datagram, how one is sent |
@@ -32,6 +33,7 @@ mod apply;
 pub mod client;
 pub mod command;
 pub mod config;
+mod contest;
 mod drain;
 mod flood;
 mod foreign;
@@ -103,6 +105,7 @@ pub struct Engine {
     /// Drained host routes, and until when they stand.
     drained: BTreeMap<IpAddr, Timestamp>,
     origins: relay::Origins,
+    contests: contest::Contests,
     /// Addresses of this node itself that are neither link-local nor node-client addresses.
     own_addresses: BTreeSet<IpAddr>,
     searches: search::Searches,
@@ -138,6 +141,7 @@ impl Engine {
             history: history::History::default(),
             drained: BTreeMap::new(),
             origins: relay::Origins::default(),
+            contests: contest::Contests::default(),
             own_addresses: BTreeSet::new(),
             searches: search::Searches::new(now),
             seen_floods: flood::SeenFloods::default(),
@@ -342,6 +346,7 @@ impl Engine {
                 Timer::Client(client) => self.client_due(client),
                 Timer::Arrival(client) => self.arrival_due(client),
                 Timer::Recheck(client) => self.recheck_due(client),
+                Timer::Contest => self.contests_due(),
                 Timer::Former(client) => self.former_due(client),
                 Timer::Search(address) => self.search_due(address),
                 Timer::Drain => self.drain_due(),

@@ -88,6 +88,14 @@ pub enum Action {
         /// The client.
         client: Mac,
     },
+    /// Tell a client that came from another node that the gateway is here: an unsolicited neighbour advertisement and a gratuitous ARP
+    /// for each address of the client interface, framed to the client. Where all nodes share the gateway's MAC it says nothing new.
+    Advertise {
+        /// The client interface.
+        interface: IfIndex,
+        /// The client.
+        client: Mac,
+    },
     /// Give a waiting packet back to the kernel, through the capture TUN.
     ReleasePacket(Vec<u8>),
     /// Tell the sender of a packet that its destination cannot be reached (ICMP host unreachable, ICMPv6 address unreachable).
@@ -212,6 +220,13 @@ pub enum Notice {
         holder: Mac,
         /// Who wanted it.
         rival: Mac,
+    },
+    /// A client that one node claims is alive at another: two devices use one MAC, or one pretends.
+    ClientDuplicate {
+        /// Who.
+        client: Mac,
+        /// The other node: we refused its claim, or it ours.
+        peer: Ipv6Addr,
     },
     /// A configured interface became usable or ceased to be.
     InterfaceChanged {

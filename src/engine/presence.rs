@@ -60,6 +60,7 @@ impl Engine {
         let Some(interface) = self.interfaces.client_interface_of(frame.interface) else {
             return self.counters.add(Counter::EvidenceElsewhere);
         };
+        self.contest_heard(frame.source, frame.interface, &frame.content);
         if !self.client_noticed(frame.source, interface, Some(frame.interface), Evidence::Frame) {
             return;
         }
@@ -182,7 +183,7 @@ impl Engine {
             }
             return true;
         }
-        if self.is_handover_echo(mac, evidence) {
+        if self.is_refused(mac) || self.is_handover_echo(mac, evidence) {
             return false;
         }
         if self.clients.len() >= self.config.tunables.max_clients {

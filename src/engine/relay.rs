@@ -73,6 +73,11 @@ impl Origins {
         let since = self.since.get_mut(&(client, node)).filter(|since| now.since(**since) < ORIGIN_AGE);
         since.map(|since| *since = now).is_some()
     }
+
+    /// When the client was claimed from the node, or its last packet came from there.
+    pub(super) fn since(&self, client: Mac, node: Ipv6Addr) -> Option<Timestamp> {
+        self.since.get(&(client, node)).copied()
+    }
 }
 
 impl Engine {

@@ -64,6 +64,8 @@ pub(super) struct Former {
 pub(super) struct Outgoing {
     record: Record,
     sequence: u32,
+    /// It says that the client stays here.
+    refused: bool,
     sent: u8,
     last_sent: Timestamp,
     started: Timestamp,
@@ -151,12 +153,17 @@ impl Engine {
 
     /// A CLAIM has come. Returns whether a flooded one is to be forwarded.
     pub(super) fn claim_received(&mut self, peer: Ipv6Addr, mac: Mac, tail: Tail, flooded: bool) -> bool {
+        if self.outgoing.get(&(mac, peer)).is_some_and(|outgoing| outgoing.refused) {
+            self.info_due(mac, peer);
+            return false;
+        }
         if let Some(client) = self.clients.get(&mac) {
             // Who has taken the node-client address serves the client, even if a flood of its own claim is still to come.
             let serving = client.is_settled() || client.holds_node_client_address;
             let verdict =
                 if serving { self.judge_claim(mac, peer, &tail) } else { self.judge_rival(mac, peer, &tail) };
             match verdict {
+                Verdict::Yield if serving => self.yield_to(mac, peer),
                 Verdict::Yield => self.relinquish(mac, peer),
                 Verdict::Ask => self.ask_claimed_client(mac, peer),
                 Verdict::Keep if serving => self.counters.add(Counter::ClaimOutdated),
@@ -183,7 +190,7 @@ impl Engine {
             self.relinquish_lost(mac, peer);
             return false;
         }
-        self.send_info(mac, peer, &former.record, former.sequence, true);
+        self.send_info(mac, peer, &former.record, former.sequence, Flags::FROM_MEMORY);
         if !flooded {
             self.pass_on(peer, mac, &former, tail);
         }
@@ -231,7 +238,7 @@ impl Engine {
     }
 
     /// Asks a client that another node claims whether it is still here.
-    fn ask_claimed_client(&mut self, mac: Mac, peer: Ipv6Addr) {
+    pub(super) fn ask_claimed_client(&mut self, mac: Mac, peer: Ipv6Addr) {
         let now = self.now;
         let Some(client) = self.clients.get_mut(&mac) else { return };
         client.asked = Some((peer, now));
@@ -245,7 +252,7 @@ impl Engine {
     }
 
     /// Hands the client over to `peer`: it drains, answers INFO, and remembers. In this order: what comes after INFO left is caught.
-    fn relinquish(&mut self, mac: Mac, peer: Ipv6Addr) {
+    pub(super) fn relinquish(&mut self, mac: Mac, peer: Ipv6Addr) {
         let Some(client) = self.clients.get(&mac) else { return };
         let record = client.record();
         let sequence = client.sequence.saturating_add(1);
@@ -255,7 +262,7 @@ impl Engine {
     }
 
     /// How long routes are drained for a client that `peer` has.
-    fn overlap(&self, peer: Ipv6Addr) -> Duration {
+    pub(super) fn overlap(&self, peer: Ipv6Addr) -> Duration {
         let tunables = &self.config.tunables;
         if self.peers.accepts_relay(peer) { tunables.overlap } else { tunables.overlap_without_relay }
     }
@@ -285,13 +292,27 @@ impl Engine {
     fn inform(&mut self, mac: Mac, peer: Ipv6Addr, record: Record, sequence: u32) {
         let now = self.now;
         if self.outgoing.len() < self.config.tunables.max_former {
-            let outgoing = Outgoing { record, sequence, sent: 0, last_sent: now, started: now };
+            let outgoing =
+                Outgoing { record, sequence, refused: false, sent: 0, last_sent: now, started: now };
             self.outgoing.insert((mac, peer), outgoing);
             self.info_due(mac, peer);
         } else {
-            self.send_info(mac, peer, &record, sequence, false);
+            self.send_info(mac, peer, &record, sequence, Flags::default());
         }
         self.look_up_peer(peer);
+    }
+
+    /// Tells a node that claims a client that the client stays here, until it acknowledges.
+    pub(super) fn inform_refusal(&mut self, mac: Mac, peer: Ipv6Addr, sequence: u32) {
+        let (record, now) = (Record::default(), self.now);
+        if self.outgoing.len() < self.config.tunables.max_former {
+            let outgoing =
+                Outgoing { record, sequence, refused: true, sent: 0, last_sent: now, started: now };
+            self.outgoing.insert((mac, peer), outgoing);
+            self.info_due(mac, peer);
+        } else {
+            self.send_info(mac, peer, &record, sequence, Flags::REFUSED);
+        }
     }
 
     /// An unacknowledged INFO is to be sent (again).
@@ -302,7 +323,8 @@ impl Engine {
             let handover = outgoing.handover(mac, peer, self.now);
             return self.handover_ended(Handover { outcome: Outcome::Unanswered, ..handover });
         }
-        self.send_info(mac, peer, &outgoing.record, outgoing.sequence, false);
+        let flags = if outgoing.refused { Flags::REFUSED } else { Flags::default() };
+        self.send_info(mac, peer, &outgoing.record, outgoing.sequence, flags);
         outgoing.sent += 1;
         outgoing.last_sent = self.now;
         let wait = self.retransmit_after(outgoing.sent, Some(peer));
@@ -310,7 +332,7 @@ impl Engine {
         self.outgoing.insert((mac, peer), outgoing);
     }
 
-    fn send_info(&mut self, mac: Mac, peer: Ipv6Addr, record: &Record, sequence: u32, from_memory: bool) {
+    fn send_info(&mut self, mac: Mac, peer: Ipv6Addr, record: &Record, sequence: u32, flags: Flags) {
         let ours = self.peers.understands_tails(peer);
         let limit = if ours { self.config.tunables.max_addresses } else { MAX_ADDRESSES_TO_C };
         let addresses =
@@ -318,7 +340,7 @@ impl Engine {
         let tail = Tail {
             age_ms: Some(self.age_ms(record.last_seen)),
             sequence: Some(sequence),
-            flags: if from_memory { Flags::FROM_MEMORY } else { Flags::default() },
+            flags,
             ..Tail::default()
         };
         let plat = self.config.plat_prefix.map(|prefix| Plat { lease: 0, prefix });
@@ -342,7 +364,15 @@ impl Engine {
     }
 
     /// An ACK has come: the handover from us is complete.
-    pub(super) fn ack_received(&mut self, peer: Ipv6Addr, mac: Mac) {
+    pub(super) fn ack_received(&mut self, peer: Ipv6Addr, mac: Mac, tail: Tail) {
+        if self.outgoing.get(&(mac, peer)).is_some_and(|outgoing| outgoing.refused) {
+            // That of the INFO before it may be on its way still.
+            if tail.flags.has(Flags::REFUSED) {
+                self.outgoing.remove(&(mac, peer));
+                self.timers.clear(&Timer::Info(mac, peer));
+            }
+            return;
+        }
         self.relay_begins(mac, peer);
         let Some(outgoing) = self.outgoing.remove(&(mac, peer)) else { return };
         self.timers.clear(&Timer::Info(mac, peer));

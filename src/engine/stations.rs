@@ -169,6 +169,9 @@ impl Engine {
         if self.arrivals.get(&mac).is_some_and(|arrival| arrival.port == port) {
             self.forget_arrival(mac);
             self.release_client(mac);
+            if self.clients.get(&mac).is_some_and(|client| client.sequence > 0) {
+                self.advertise(mac);
+            }
         }
     }
 

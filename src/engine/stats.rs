@@ -107,6 +107,8 @@ counters! {
     ClaimOutdated => "claim_outdated",
     /// CLAIM from a node that loses against our own claim.
     ClaimLost => "claim_lost",
+    /// CLAIM refused: its client is alive here.
+    ClaimRefused => "claim_refused",
     /// CLAIM passed on to the node that has the client now.
     ClaimPassedOn => "claim_passed_on",
     /// INFO without an open claim or search: not used.
@@ -125,6 +127,8 @@ counters! {
     EvidenceElsewhere => "evidence_elsewhere",
     /// Evidence of what is behind another node's client bridge.
     EvidenceBehindNode => "evidence_behind_node",
+    /// Evidence of a client that was not claimed, because another node refused that a moment ago.
+    EvidenceRefused => "evidence_refused",
     /// A node's sign on a client port that cannot lead to one, or of a node that the intercom does not know.
     ForeignSignIgnored => "foreign_sign_ignored",
     /// Captured packet that is no IP packet or not for a client.

@@ -21,6 +21,8 @@ pub(super) enum Timer {
     Arrival(Mac),
     /// Evidence of a client that had just been handed over is to be looked at again.
     Recheck(Mac),
+    /// Clients that were handed over did not answer that they are still here.
+    Contest,
     /// A former client is old enough to be forgotten.
     Former(Mac),
     /// The next local probe or SEEK for an address, or the age of a packet that waits for it.
@@ -39,6 +41,7 @@ impl Timer {
             Self::Client(_) => "forget client",
             Self::Arrival(_) => "ask station",
             Self::Recheck(_) => "recheck",
+            Self::Contest => "contest",
             Self::Former(_) => "forget former client",
             Self::Search(_) => "search",
             Self::Drain => "drain",

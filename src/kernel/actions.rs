@@ -96,6 +96,9 @@ impl Kernel {
             Action::QueryClient { interface, client } => {
                 self.query(*interface, *client).context("query on interface", interface)?;
             }
+            Action::Advertise { interface, client } => {
+                self.advertise(*interface, *client).context("advertise on interface", interface)?;
+            }
             Action::Announce { interface, port } => {
                 let (from, source) = self.speaker(*interface).context("announce on interface", interface)?;
                 let frame = frame::echo_request(from, source, None, Some(self.settings.node_address));
@@ -132,6 +135,18 @@ impl Kernel {
         for source in [source].into_iter().chain(self.interfaces.beyond_link(interface)) {
             let node = self.settings.node_address;
             self.packets.send(interface, &frame::echo_request(from, source, Some(client), Some(node)))?;
+        }
+        Ok(())
+    }
+
+    fn advertise(&self, interface: IfIndex, client: Mac) -> io::Result<()> {
+        let (from, source) = self.speaker(interface)?;
+        for address in self.interfaces.addresses(interface) {
+            let frame = match address {
+                IpAddr::V6(target) => frame::neighbour_advertisement(from, source, target, client),
+                IpAddr::V4(address) => frame::gratuitous_arp(from, address, client),
+            };
+            self.packets.send(interface, &frame)?;
         }
         Ok(())
     }

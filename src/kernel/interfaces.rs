@@ -80,6 +80,12 @@ impl Interfaces {
         found
     }
 
+    /// The addresses of the interface that are in use.
+    pub(super) fn addresses(&self, index: IfIndex) -> impl Iterator<Item = IpAddr> + '_ {
+        let known = self.0.get(&index).map_or(&[][..], |interface| &interface.addresses);
+        known.iter().filter(|a| !a.tentative).map(|a| a.address)
+    }
+
     /// The sender of an ARP request for `target`: an address of the interface whose prefix contains the target, else any of
     /// the interface, else 0.0.0.0, which makes it an ARP probe (RFC 5227 section 2.1.1).
     pub(super) fn sender_for(&self, index: IfIndex, target: Ipv4Addr) -> Ipv4Addr {

@@ -23,7 +23,10 @@ use super::codec::Short;
 use super::ipv6::upper_layer;
 use crate::net::{Mac, is_host_address};
 
-pub use build::{arp_request, echo_request, igmp_query, mld_query, neighbour_solicitation};
+pub use build::{
+    arp_request, echo_request, gratuitous_arp, igmp_query, mld_query, neighbour_advertisement,
+    neighbour_solicitation,
+};
 
 /// The Ethernet types of the frames that [`parse`] may be interested in: IPv6, ARP and IPv4. For the kernel's packet filter.
 pub const ETHERTYPES: [u16; 3] = [EtherTypes::Ipv6.0, EtherTypes::Arp.0, EtherTypes::Ipv4.0];

@@ -73,9 +73,13 @@ pub struct Client {
 impl Client {
     /// Makes client `number` (1 to 250), out of reach of any node.
     pub fn new(lab: &mut Lab, number: u8) -> Self {
+        Self::with_mac(lab, number, Mac([2, 0xc1, 0, 0, 0, number]))
+    }
+
+    /// The same with another client's MAC.
+    pub fn with_mac(lab: &mut Lab, number: u8, mac: Mac) -> Self {
         let namespace = format!("client{number}");
         lab.add_namespace(&namespace);
-        let mac = Mac([2, 0xc1, 0, 0, 0, number]);
         let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 1, u16::from(number));
         let v4 = Ipv4Addr::new(10, 42, 1, number);
         ip_batch(

@@ -135,6 +135,11 @@ impl Flow {
         (sent, of(&log.arrived), of(&log.returned))
     }
 
+    /// When a probe was sent.
+    pub fn sent_at(&self, number: u32) -> Option<Duration> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).sent.get(number as usize).copied()
+    }
+
     /// The time of the first probe that came back of those sent since `since`.
     pub fn first_return(&self, since: Duration) -> Option<Duration> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);

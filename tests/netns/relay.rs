@@ -3,7 +3,7 @@
 //! A probe is lost that was sent and did not arrive though no node had put it on its client port. What had been put there and did not
 //! arrive was on the air: it is counted apart.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -25,12 +25,66 @@ pub const TESTS: &[Test] = &[
     ("no_packet_of_an_ipv4_client_is_lost_in_a_roam", Needs::Nothing, || ideal(false)),
     ("no_packet_is_lost_in_a_roam_where_bird_routes", Needs::Bird, bird),
     ("no_packet_is_lost_while_the_routing_daemons_stand_still", Needs::Bird, frozen),
+    ("a_thief_of_a_present_clients_mac_gets_little_and_keeps_nothing", Needs::Nothing, thief),
     ("packets_larger_than_a_mesh_link_carries_are_relayed", Needs::Nothing, narrow),
 ];
 
 /// The numbers of probes that nodes put on their client ports, and of echoes that came in there.
+#[derive(Clone, Default)]
+struct Seen {
+    to_clients: BTreeSet<u32>,
+    from_clients: BTreeSet<u32>,
+    /// Of fragments by their identification: the number, which the first one has, and the offsets.
+    parts: BTreeMap<u32, (Option<u32>, BTreeSet<u16>)>,
+}
+
+impl Seen {
+    /// Takes in a frame that may be a probe to a client or an echo.
+    fn take(&mut self, frame: &[u8], to_client: bool) -> Option<()> {
+        let (mut protocol, mut payload) = match frame.get(12..14)? {
+            [0x86, 0xdd] => (*frame.get(20)?, frame.get(54..)?),
+            [8, 0] => (*frame.get(23)?, frame.get(34..)?),
+            _ => return None,
+        };
+        let mut part = None;
+        if protocol == 44 {
+            let offset = u16::from_be_bytes(payload.get(2..4)?.try_into().ok()?) >> 3;
+            part = Some((u32::from_be_bytes(payload.get(4..8)?.try_into().ok()?), offset));
+            protocol = *payload.first()?;
+            payload = payload.get(8..)?;
+        }
+        if let Some((identification, offset)) = part.filter(|_| protocol == 17 && to_client) {
+            let known = self.parts.entry(identification).or_default();
+            known.1.insert(offset);
+            if offset == 0 {
+                known.0 = Some(u32::from_be_bytes(payload.get(8..12)?.try_into().ok()?));
+            }
+        }
+        let port = if to_client { payload.get(2..4)? } else { payload.get(..2)? };
+        if protocol == 17
+            && port == PORT.to_be_bytes()
+            && part.is_none_or(|(_, offset)| offset == 0 && !to_client)
+        {
+            let number = u32::from_be_bytes(payload.get(8..12)?.try_into().ok()?);
+            if to_client {
+                self.to_clients.insert(number)
+            } else {
+                self.from_clients.insert(number)
+            };
+        }
+        Some(())
+    }
+
+    /// Whether all of a probe was put on client ports.
+    fn all_of(&self, number: u32) -> bool {
+        let whole =
+            |(found, offsets): &(Option<u32>, BTreeSet<u16>)| *found == Some(number) && offsets.len() > 1;
+        self.to_clients.contains(&number) || self.parts.values().any(whole)
+    }
+}
+
 struct Air {
-    seen: Arc<Mutex<[BTreeSet<u32>; 2]>>,
+    seen: Arc<Mutex<Seen>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -46,7 +100,7 @@ impl Air {
         Self { threads: lab.nodes.iter().map(watch).collect(), seen, stop }
     }
 
-    fn stop(mut self) -> [BTreeSet<u32>; 2] {
+    fn stop(mut self) -> Seen {
         std::thread::sleep(Duration::from_millis(100));
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
@@ -56,30 +110,14 @@ impl Air {
     }
 }
 
-fn listen(socket: &PacketSocket, seen: &Mutex<[BTreeSet<u32>; 2]>, stop: &AtomicBool) {
+fn listen(socket: &PacketSocket, seen: &Mutex<Seen>, stop: &AtomicBool) {
     let mut buffer = vec![0; 2048];
     while !stop.load(Ordering::Relaxed) {
         let Some((frame, outgoing)) = socket.receive(&mut buffer, Duration::from_millis(50)) else {
             continue;
         };
-        if let Some(number) = probe(frame, outgoing) {
-            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            seen[usize::from(!outgoing)].insert(number);
-        }
+        seen.lock().unwrap_or_else(PoisonError::into_inner).take(frame, outgoing);
     }
-}
-
-/// The number of a probe to a client or of its echo.
-fn probe(frame: &[u8], to_client: bool) -> Option<u32> {
-    let ip_length = match frame.get(12..14)? {
-        [0x86, 0xdd] if frame.get(20) == Some(&17) => 40,
-        [8, 0] if frame.get(23) == Some(&17) => 20,
-        _ => return None,
-    };
-    let udp = frame.get(14 + ip_length..)?;
-    let port = if to_client { udp.get(2..4)? } else { udp.get(..2)? };
-    (port == PORT.to_be_bytes()).then_some(())?;
-    Some(u32::from_be_bytes(udp.get(8..12)?.try_into().ok()?))
 }
 
 /// What some roams under traffic came to.
@@ -93,16 +131,19 @@ struct Loss {
     reordered: usize,
     gaps: Vec<Duration>,
     refused: u32,
+    /// How long after the client moved the lost ones were sent, in ms.
+    when: Vec<u128>,
 }
 
 impl Loss {
-    fn count(flow: &Flow, from: Duration, until: Duration, air: &[BTreeSet<u32>; 2]) -> Self {
+    fn count(flow: &Flow, from: Duration, until: Duration, moves: &[Duration], air: &Seen) -> Self {
         let (sent, arrived, returned) = flow.numbers(from, until);
         let set = |list: &[u32]| list.iter().copied().collect::<BTreeSet<u32>>();
         let (down, up) = (set(&arrived), set(&returned));
         let missing: Vec<u32> = sent.iter().copied().filter(|number| !down.contains(number)).collect();
-        let on_air = missing.iter().filter(|number| air[0].contains(number)).count();
-        let lost_up = down.iter().filter(|number| !up.contains(number) && air[1].contains(number)).count();
+        let on_air = missing.iter().filter(|number| air.all_of(**number)).count();
+        let lost_up =
+            down.iter().filter(|number| !up.contains(number) && air.from_clients.contains(number)).count();
         let mut last = 0;
         let late = |number: &&u32| {
             let late = **number < last;
@@ -118,6 +159,15 @@ impl Loss {
             reordered: arrived.iter().filter(late).count(),
             gaps: Vec::new(),
             refused: flow.report(from, until).refused,
+            when: missing
+                .iter()
+                .filter(|number| !air.all_of(**number))
+                .filter_map(|number| {
+                    let sent = flow.sent_at(*number)?;
+                    let moved = moves.iter().rev().find(|moved| **moved <= sent).copied().unwrap_or(from);
+                    Some((sent - moved).as_millis())
+                })
+                .collect(),
         }
     }
 
@@ -125,7 +175,7 @@ impl Loss {
         measure(
             what,
             format!(
-                "{} sent, lost down {} up {}, on the air {}, twice {}, out of order {}, ICMP errors {}; gap {}",
+                "{} sent, lost down {} up {}, on the air {}, twice {}, out of order {}, ICMP errors {}; gap {}{}",
                 self.sent,
                 self.lost_down,
                 self.lost_up,
@@ -133,7 +183,12 @@ impl Loss {
                 self.duplicated,
                 self.reordered,
                 self.refused,
-                spread(&self.gaps)
+                spread(&self.gaps),
+                if self.when.is_empty() {
+                    String::new()
+                } else {
+                    format!("; lost {:?} ms after the move", self.when)
+                }
             ),
         );
     }
@@ -163,9 +218,10 @@ fn roams(
     let air = Air::watch(lab);
     std::thread::sleep(Duration::from_millis(200));
     let start = sys::now();
-    let mut gaps = Vec::new();
+    let (mut gaps, mut moves) = (Vec::new(), Vec::new());
     for node in way {
         let moved = sys::now();
+        moves.push(moved);
         client.roam(Some(*node));
         client.ask_gateway(v6);
         let here = eventually(Duration::from_secs(3), || served_by(lab, client, v6, *node));
@@ -177,7 +233,7 @@ fn roams(
     let end = sys::now();
     std::thread::sleep(Duration::from_secs(1));
     let air = air.stop();
-    let loss = Loss::count(&flow, start, end, &air);
+    let loss = Loss::count(&flow, start, end, &moves, &air);
     Ok(Loss { gaps, ..loss })
 }
 
@@ -197,10 +253,17 @@ fn ideal(v6: bool) -> Outcome {
 
 fn bird() -> Outcome {
     let mut lab = Lab::new(Plan { routing: Routing::Bird, ..Plan::default() });
-    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let mut daemons = Daemon::start_all(&lab, Kind::Ours);
     let client = Client::new(&mut lab, 1);
     let loss = roams(&lab, &client, true, &way(if long() { 100 } else { 20 }), 64)?;
     loss.tell("loss in roams, bird");
+    if loss.lost_down > 0 {
+        for daemon in &mut daemons {
+            daemon.signal(libc::SIGTERM);
+            daemon.wait(Duration::from_secs(3));
+            crate::measure::say(&daemon.log_end());
+        }
+    }
     loss.judge(Duration::from_millis(25))
 }
 
@@ -219,6 +282,37 @@ fn frozen() -> Outcome {
     let loss = loss?;
     loss.tell("loss in roams while the routing daemons stand still");
     loss.judge(Duration::from_millis(25))
+}
+
+/// Somebody uses the MAC and the address of a client at another node, again and again.
+fn thief() -> Outcome {
+    let mut lab = Lab::new(Plan::default());
+    let daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    let thief = Client::with_mac(&mut lab, 2, client.mac);
+    attach(&lab, &client, true, 0)?;
+    std::thread::sleep(Duration::from_secs(1));
+    let flow = Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL);
+    must(eventually(Duration::from_secs(5), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    let air = Air::watch(&lab);
+    std::thread::sleep(Duration::from_millis(300));
+    let start = sys::now();
+    thief.roam(Some(2));
+    for _ in 0..10 {
+        thief.send(&crate::frames::solicitation(client.mac, client.v6, crate::lab::GATEWAY));
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let end = sys::now();
+    std::thread::sleep(Duration::from_secs(1));
+    let air = air.stop();
+    let loss = Loss::count(&flow, start, end, &[start], &air);
+    let gap = flow.report(start, end).gap;
+    Loss { gaps: vec![gap], ..loss }.tell("a thief claims a present client every 500 ms");
+    must(served_by(&lab, &client, true, 0), "the thief has the client")?;
+    let (sent, arrived, _) = flow.numbers(start, end);
+    must(arrived.len() * 100 >= sent.len() * 95, "the thief got more than a twentieth of the packets")?;
+    drop(daemons);
+    bound(gap <= Duration::from_millis(60), "the client waits for longer than 60 ms")
 }
 
 fn narrow() -> Outcome {

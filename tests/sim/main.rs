@@ -33,6 +33,7 @@ mod faults;
 mod handover;
 mod memory;
 mod mixed;
+mod relay;
 mod replay;
 mod restart;
 mod search;

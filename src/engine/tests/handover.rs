@@ -162,13 +162,13 @@ fn addresses_in_info_that_cannot_be_the_clients_are_not_used() {
 }
 
 #[test]
-fn a_refusal_is_counted_and_does_not_settle() {
+fn a_refusal_is_counted_and_ends_the_stay() {
     let mut bench = Bench::new();
     bench.hears(mac(1), v6(1));
     bench.node_client_route(mac(1), host_route());
     let tail = Tail { flags: Flags::REFUSED, ..Tail::default() };
     bench.receives(node(2), info(mac(1), &[], tail));
-    assert!(!bench.engine.client(mac(1)).unwrap().is_settled());
+    assert!(bench.engine.client(mac(1)).is_none());
     assert_eq!(bench.count(Counter::InfoRefused), 1);
 }
 

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod commands;
+mod contest;
 mod foreign;
 mod handover;
 mod hostapd;

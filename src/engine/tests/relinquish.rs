@@ -37,7 +37,10 @@ fn a_claim_drains_the_routes_is_answered_and_then_everything_else_goes() {
     ]
     .map(Output::Action)
     .into_iter()
-    .chain([Output::Notice(Notice::ClientLeft { client: mac(1), reason: LeaveReason::Claimed })])
+    .chain([
+        Output::Notice(Notice::ClientLeft { client: mac(1), reason: LeaveReason::Claimed }),
+        Output::Action(Action::Probe { interface: BRIDGE, address: ip("10.0.0.1"), client: Some(mac(1)) }),
+    ])
     .collect();
     assert_eq!(outputs[1..], expected);
     bench.receives(node(2), Body::Ack { client: mac(1), tail: Tail::default() });
@@ -220,6 +223,7 @@ fn a_late_frame_after_a_handover_is_asked_after_and_an_answer_brings_the_client_
     assert_eq!(
         log,
         [
+            (0, Action::Probe { interface: BRIDGE, address: v6(1), client: Some(mac(1)) }),
             (100, Action::QueryClient { interface: BRIDGE, client: mac(1) }),
             (100, Action::Probe { interface: BRIDGE, address: v6(1), client: Some(mac(1)) }),
         ]

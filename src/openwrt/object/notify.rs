@@ -41,6 +41,9 @@ pub fn notification(engine: &Engine, notice: &Notice) -> Option<(&'static str, T
             "client.duplicate",
             json!({ "address": address.to_string(), "mac": holder.to_string(), "rival": rival.to_string() }),
         ),
+        Notice::ClientDuplicate { client, peer } => {
+            ("client.duplicate", json!({ "mac": client.to_string(), "peer": peer.to_string() }))
+        }
         Notice::InterfaceChanged { name, problem } => (
             "interface.changed",
             match problem {

@@ -67,6 +67,28 @@ pub fn arp_request(from: Mac, source: Ipv4Addr, target: Ipv4Addr, client: Option
     ethernet(from, client.unwrap_or(BROADCAST), EtherTypes::Arp, &packet)
 }
 
+/// An unsolicited neighbour advertisement for our address `target`, framed to `client`: what it believed of the address is
+/// replaced (RFC 4861 section 7.2.6, override flag).
+pub fn neighbour_advertisement(from: Mac, source: Ipv6Addr, target: Ipv6Addr, client: Mac) -> Vec<u8> {
+    let mut message = icmpv6(Icmpv6Types::NeighborAdvert);
+    message.u32(ROUTER_OVERRIDE);
+    message.bytes(&target.octets());
+    message.u8(NdpOptionTypes::TargetLLAddr.0);
+    message.u8(1);
+    message.bytes(&from.0);
+    let message = checksummed(message, source, ALL_NODES);
+    let packet = ipv6(source, ALL_NODES, LINK_HOP_LIMIT, IpNextHeaderProtocols::Icmpv6, &message);
+    ethernet(from, client, EtherTypes::Ipv6, &packet)
+}
+
+/// The flags R and O of a neighbour advertisement (RFC 4861 section 4.4): a router, which it stays in the eyes of the client, and override.
+const ROUTER_OVERRIDE: u32 = 0xa000_0000;
+
+/// A gratuitous ARP request (RFC 5227 section 3) for our `address`, framed to `client`.
+pub fn gratuitous_arp(from: Mac, address: Ipv4Addr, client: Mac) -> Vec<u8> {
+    arp_request(from, address, address, Some(client))
+}
+
 /// A hop-by-hop header with the router alert of MLD (RFC 2711 section 2.1) and padding.
 const ROUTER_ALERT: [u8; 8] = [IpNextHeaderProtocols::Icmpv6.0, 0, 5, 2, 0, 0, 1, 0];
 /// Maximum response delay: in milliseconds below 32768 (RFC 3810 section 5.1.3). Small, since one client answers.
