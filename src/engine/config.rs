@@ -291,6 +291,8 @@ pub struct Tunables {
     pub overlap_without_relay: Duration,
     /// How long the host routes of a client that was lost stay, drained, while packets for it wait.
     pub lost_age: Duration,
+    /// Handovers whose times are kept.
+    pub max_timings: usize,
     /// Drained host routes at once.
     pub max_drained: usize,
 }
@@ -327,6 +329,7 @@ impl Default for Tunables {
             overlap: Duration::from_secs(10),
             overlap_without_relay: Duration::from_secs(1),
             lost_age: Duration::from_secs(5),
+            max_timings: 256,
             max_drained: 16384,
         }
     }

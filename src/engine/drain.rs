@@ -147,6 +147,7 @@ impl Engine {
         } else {
             entry.neighbour_stands = true;
         }
+        self.timing_routes(mac);
         self.release_here(address);
     }
 
@@ -185,6 +186,9 @@ impl Engine {
     /// Gives what waits for an address to its client, where it can be reached.
     pub(super) fn release_here(&mut self, address: IpAddr) {
         if self.searches.is_searched(address) && self.is_reached_here(address) {
+            if let Some(mac) = self.holders.get(&address) {
+                self.timings.went_on(self.now, *mac, true);
+            }
             self.release(address);
         }
     }

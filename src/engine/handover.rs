@@ -299,8 +299,9 @@ impl Engine {
         }
         let from_memory = tail.flags.has(Flags::FROM_MEMORY);
         client.sequence = client.sequence.max(tail.sequence.unwrap_or(0));
-        let arrived = client.since;
+        let (arrived, mut first_sent) = (client.since, None);
         if let Stay::Claiming(claim) = client.stay {
+            first_sent = Some(claim.first_sent);
             self.peers.measured(now, peer, round_trip(now, claim.first_sent, claim.last_sent));
         }
         let seen = now.before(Duration::from_millis(u64::from(tail.age_ms.unwrap_or(0))));
@@ -311,6 +312,7 @@ impl Engine {
         self.addresses_told(mac, &record, Source::Info);
         if !from_memory {
             self.origins.claimed(now, mac, peer, self.config.tunables.max_former);
+            self.timing_incoming(mac, arrived, first_sent);
             self.settle(mac);
             self.counters.add(Counter::HandoverIncoming);
             let (direction, duration) = (Direction::Incoming, now.since(arrived));

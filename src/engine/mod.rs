@@ -20,6 +20,7 @@
 //! | `history` | what became of recent handovers |
 //! | `contest` | a client that is claimed elsewhere and still answers here |
 //! | `drain`, `relay` | what still comes for a client that has gone is caught, and goes after it |
+//! | `timing` | what took how long in handovers |
 //! | `search` | packets that wait for an unknown address, local probes, SEEK |
 //! | `intercom` | what is believed of a datagram, how one is sent |
 //! | `adoption` | what an earlier run left |
@@ -53,6 +54,7 @@ mod small_map;
 mod stations;
 pub mod stats;
 mod timers;
+pub mod timing;
 
 #[cfg(test)]
 mod tests;
@@ -106,6 +108,7 @@ pub struct Engine {
     drained: BTreeMap<IpAddr, Timestamp>,
     origins: relay::Origins,
     contests: contest::Contests,
+    timings: timing::Timings,
     /// Addresses of this node itself that are neither link-local nor node-client addresses.
     own_addresses: BTreeSet<IpAddr>,
     searches: search::Searches,
@@ -142,6 +145,7 @@ impl Engine {
             drained: BTreeMap::new(),
             origins: relay::Origins::default(),
             contests: contest::Contests::default(),
+            timings: timing::Timings::default(),
             own_addresses: BTreeSet::new(),
             searches: search::Searches::new(now),
             seen_floods: flood::SeenFloods::default(),

@@ -103,6 +103,8 @@ impl Engine {
         if let Some(former) = self.former.get_mut(&mac) {
             former.relayed = Some(self.now);
         }
+        self.timings.relayed(mac, false);
+        self.timings.went_on(self.now, mac, false);
         self.counters.add(Counter::RelaySent);
         self.send(IntercomDestination::Unicast(peer), Body::Relay { hops, sequence, packet });
     }
@@ -115,6 +117,7 @@ impl Engine {
         let Some((mac, peer, sequence)) = self.relay_way(address) else { return };
         while let Some((packet, hops)) = self.searches.take(address) {
             self.counters.add(Counter::QueueReleased);
+            self.timings.buffered(mac, false);
             self.send_relay(mac, peer, sequence, hops, packet);
         }
         self.rearm_search(address);
@@ -126,6 +129,7 @@ impl Engine {
             return;
         };
         former.acknowledged = true;
+        self.timings.ready(self.now, mac, false);
         for address in former.record.addresses.keys().copied().collect::<Vec<_>>() {
             self.relay_waiting(address);
         }
@@ -180,10 +184,13 @@ impl Engine {
             if ours < sequence {
                 return Err(Counter::DropRelayOutdated);
             }
+            self.timings.relayed(mac, true);
             if self.is_reached_here(address) && !self.searches.is_searched(address) {
                 self.counters.add(Counter::RelayInjected);
+                self.timings.went_on(self.now, mac, true);
                 self.act(Action::ReleasePacket(packet));
             } else {
+                self.timings.buffered(mac, true);
                 self.wait_for(address, packet, hops);
             }
             return Ok(());

@@ -291,6 +291,7 @@ impl Engine {
     /// Begins to send INFO, until ACK.
     fn inform(&mut self, mac: Mac, peer: Ipv6Addr, record: Record, sequence: u32) {
         let now = self.now;
+        self.timing_outgoing(mac);
         if self.outgoing.len() < self.config.tunables.max_former {
             let outgoing =
                 Outgoing { record, sequence, refused: false, sent: 0, last_sent: now, started: now };

@@ -117,7 +117,8 @@
 //! the magic are no tail. Without anything to say there is no tail, and FLAGS is absent where none is set, so that the
 //! packet is the C daemon's to the byte.
 //!
-//! A **refusal** is an INFO with the flag and without addresses. To a C daemon there is none.
+//! A **refusal** is an INFO with the flag and without addresses. To a C daemon there is none. Its ACK carries the flag too, so that
+//! the one of the INFO before it is not taken for it.
 //!
 //! **RELAY** has no TLVs; it is unicast only, never forwarded as a flood, and sent only to a node that announced it:
 //!

@@ -1,6 +1,7 @@
 //! What comes for a client that has gone: caught, relayed, injected, refused.
 
 use super::super::output::LeaveReason;
+use super::super::timing::Timing;
 use super::search::{packet, released};
 use super::*;
 
@@ -292,6 +293,38 @@ fn what_waits_for_a_client_that_went_and_what_is_drained_is_bounded() {
     }
     assert_eq!(bench.engine.waiting().0, 3);
     assert_eq!(bench.count(Counter::QueueFull), 6);
+}
+
+#[test]
+fn the_times_of_a_handover_and_its_packets_are_known_at_both_ends() {
+    use super::super::output::Direction;
+    let mut old = claimed();
+    way(&mut old, host_route());
+    let began = old.now;
+    old.input(Input::PacketForUnknown(packet(v6(1), 1)));
+    old.pass_ms(3);
+    old.receives_relaying(node(NEW), ack());
+    old.input(Input::PacketForUnknown(packet(v6(1), 2)));
+    let timing = *old.engine.handover_timing(mac(1), Direction::Outgoing).unwrap();
+    let after = Some(began + Duration::from_millis(3));
+    assert_eq!((timing.began, timing.ready, timing.first_packet), (began, after, after));
+    assert_eq!((timing.relayed, timing.buffered), (2, 1));
+
+    let mut new = Bench::new();
+    let began = new.now;
+    new.hears(mac(1), v6(1));
+    new.pass_ms(1);
+    new.node_client_route(mac(1), host_route());
+    new.pass_ms(2);
+    new.receives_relaying(node(OLD), info(mac(1), &[v6(1), v6(2)], Tail::default()));
+    let timing = |bench: &Bench| *bench.engine.handover_timing(mac(1), Direction::Incoming).unwrap();
+    assert_eq!(timing(&new).ready, None, "the kernel has not answered yet");
+    new.pass_ms(1);
+    new.receives_relaying(node(OLD), relay(0, 0, packet(v6(2), 1)));
+    let at = |ms| began + Duration::from_millis(ms);
+    let Timing { claim, info, ready, first_packet, relayed, buffered, .. } = timing(&new);
+    assert_eq!((claim, info), (Some(at(1)), at(3)));
+    assert_eq!((ready, first_packet, relayed, buffered), (Some(at(3)), Some(at(4)), 1, 0));
 }
 
 #[test]
