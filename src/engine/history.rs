@@ -1,11 +1,12 @@
 //! What became of the last handovers, for people: when somebody asks why a call broke off, the answer is still there.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use super::Engine;
 use super::output::{Direction, Notice};
+use super::timing::Timing;
 use crate::net::Mac;
 use crate::time::Timestamp;
 
@@ -26,12 +27,9 @@ pub struct Handover {
     pub duration: Duration,
     /// How it ended.
     pub outcome: Outcome,
-    /// What took how long, as far as it was measured.
-    pub steps: Steps,
-    /// Packets that waited here for the client's new place.
-    pub packets_buffered: u32,
-    /// Packets that went to the client by way of the other node.
-    pub packets_relayed: u32,
+    /// Its times and packets, once a later handover of the client in this direction has begun, or others have taken their place.
+    /// [`Engine::measured_handovers`] adds those that are still being measured.
+    pub(super) timing: Option<Timing>,
 }
 
 /// How a handover ended.
@@ -53,17 +51,6 @@ impl Outcome {
     }
 }
 
-/// The parts of a handover. `None` where a part was not measured, or is the other node's.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Steps {
-    /// From the first evidence of the client to our CLAIM.
-    pub evidence_to_claim: Option<Duration>,
-    /// From the CLAIM to the INFO.
-    pub claim_to_info: Option<Duration>,
-    /// From the INFO until the host routes stand.
-    pub info_to_routes: Option<Duration>,
-}
-
 impl Handover {
     /// A completed handover of which no more is known than this. Its end is the time at which the engine is told of it.
     pub(super) fn completed(
@@ -81,9 +68,7 @@ impl Handover {
             addresses,
             duration,
             outcome: Outcome::Completed,
-            steps: Steps::default(),
-            packets_buffered: 0,
-            packets_relayed: 0,
+            timing: None,
         }
     }
 }
@@ -101,12 +86,30 @@ impl History {
             self.0.push_back(handover);
         }
     }
+
+    /// What was measured of a client's last handover in this direction will not change any more.
+    pub(super) fn measured(&mut self, client: Mac, direction: Direction, timing: Timing) {
+        let last = self.0.iter_mut().rev().find(|h| h.client == client && h.direction == direction);
+        if let Some(last) = last {
+            last.timing.get_or_insert(timing);
+        }
+    }
 }
 
 impl Engine {
     /// The last handovers, the newest first.
     pub fn handovers(&self) -> impl Iterator<Item = &Handover> + '_ {
         self.history.0.iter().rev()
+    }
+
+    /// The same, each with its times and packets where they are known.
+    pub fn measured_handovers(&self) -> impl Iterator<Item = (&Handover, Option<&Timing>)> + '_ {
+        let mut measured = BTreeSet::new();
+        self.handovers().map(move |handover| {
+            let newest = measured.insert((handover.client, handover.direction == Direction::Incoming));
+            let current = self.handover_timing(handover.client, handover.direction);
+            (handover, handover.timing.as_ref().or(current.filter(|_| newest)))
+        })
     }
 
     /// A handover has ended now: it is remembered, and told where it succeeded.
@@ -128,6 +131,23 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_measured_goes_to_the_last_handover_of_the_client_in_that_direction() {
+        let client = Mac([2, 0, 0, 0, 0, 1]);
+        let handover = |client, direction| {
+            Handover::completed(client, direction, Ipv6Addr::LOCALHOST, 1, Duration::ZERO)
+        };
+        let mut history = History::default();
+        history.push(handover(client, Direction::Incoming), 8);
+        history.push(handover(client, Direction::Outgoing), 8);
+        history.push(handover(Mac([2, 0, 0, 0, 0, 2]), Direction::Incoming), 8);
+        let timing = Timing::default();
+        history.measured(client, Direction::Incoming, timing);
+        history.measured(client, Direction::Incoming, Timing { relayed: 1, ..timing });
+        let timings: Vec<Option<Timing>> = history.0.iter().map(|handover| handover.timing).collect();
+        assert_eq!(timings, [Some(timing), None, None], "and it does not change any more");
+    }
 
     #[test]
     fn the_oldest_handover_makes_room_and_none_is_kept_where_none_may_be() {

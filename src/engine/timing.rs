@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 
 /// The times of one handover and its packets. Times are of this node's clock; `None` where it has not come to that, or where it is the
 /// other node's.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Timing {
     /// Incoming: the first evidence of the client. Outgoing: the CLAIM was read.
     pub began: Timestamp,
@@ -42,12 +42,22 @@ impl Timing {
 pub(super) struct Timings(BTreeMap<(Mac, bool), Timing>);
 
 impl Timings {
-    fn begin(&mut self, mac: Mac, incoming: bool, timing: Timing, limit: usize) {
-        while self.0.len() >= limit.max(1) && !self.0.contains_key(&(mac, incoming)) {
+    /// Puts a timing in the place of the client's earlier one, or of the oldest, and gives that.
+    fn begin(
+        &mut self,
+        mac: Mac,
+        incoming: bool,
+        timing: Timing,
+        limit: usize,
+    ) -> Option<((Mac, bool), Timing)> {
+        let key = (mac, incoming);
+        let mut replaced = self.0.remove(&key).map(|earlier| (key, earlier));
+        if self.0.len() >= limit.max(1) {
             let oldest = self.0.iter().min_by_key(|(_, timing)| timing.info).map(|(key, _)| *key);
-            oldest.and_then(|oldest| self.0.remove(&oldest));
+            replaced = oldest.and_then(|oldest| self.0.remove_entry(&oldest));
         }
-        self.0.insert((mac, incoming), timing);
+        self.0.insert(key, timing);
+        replaced
     }
 
     /// A packet waits.
@@ -92,15 +102,21 @@ impl Engine {
 
     /// A client came: `began` is the first evidence of it.
     pub(super) fn timing_incoming(&mut self, mac: Mac, began: Timestamp, claim: Option<Timestamp>) {
-        let limit = self.config.tunables.max_timings;
-        self.timings.begin(mac, true, Timing::new(began, claim, self.now), limit);
+        self.timing_begins(mac, true, Timing::new(began, claim, self.now));
         self.timing_routes(mac);
     }
 
     /// A client goes.
     pub(super) fn timing_outgoing(&mut self, mac: Mac) {
-        let limit = self.config.tunables.max_timings;
-        self.timings.begin(mac, false, Timing::new(self.now, None, self.now), limit);
+        self.timing_begins(mac, false, Timing::new(self.now, None, self.now));
+    }
+
+    fn timing_begins(&mut self, mac: Mac, incoming: bool, timing: Timing) {
+        let replaced = self.timings.begin(mac, incoming, timing, self.config.tunables.max_timings);
+        if let Some(((client, incoming), earlier)) = replaced {
+            let direction = if incoming { Direction::Incoming } else { Direction::Outgoing };
+            self.history.measured(client, direction, earlier);
+        }
     }
 
     /// Something was acknowledged by the kernel: perhaps it was the last thing.

@@ -95,6 +95,7 @@ fn tunables_table(tunables: &Tunables) -> Table {
         seen_flood_age,
         max_peers,
         max_handovers,
+        max_timings,
         max_drained,
         overlap,
         overlap_without_relay,
@@ -114,6 +115,7 @@ fn tunables_table(tunables: &Tunables) -> Table {
         ("max_seen_floods", max_seen_floods),
         ("max_peers", max_peers),
         ("max_handovers", max_handovers),
+        ("max_timings", max_timings),
         ("max_drained", max_drained),
     ];
     let times = [

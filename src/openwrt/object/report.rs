@@ -9,6 +9,7 @@ use super::{View, config};
 use crate::engine::Handover;
 use crate::engine::command::Report;
 use crate::engine::stats::Counter;
+use crate::engine::timing::Timing;
 use crate::openwrt::ubus::Table;
 use crate::time::Timestamp;
 use crate::wire::intercom::Capabilities;
@@ -84,22 +85,11 @@ fn problems(view: &View<'_>) -> Value {
 
 /// The last handovers, the newest first, `limit` at most.
 pub fn handovers(view: &View<'_>, limit: usize) -> Table {
-    let list = view.engine.handovers().take(limit).map(|handover| describe(view, handover));
+    let list = view.engine.measured_handovers().take(limit).map(|handover| describe(view, handover));
     table(json!({ "handovers": list.collect::<Vec<_>>() }))
 }
 
-fn describe(view: &View<'_>, handover: &Handover) -> Value {
-    let mut steps = Table::new();
-    let measured = [
-        ("evidence_to_claim_us", handover.steps.evidence_to_claim),
-        ("claim_to_info_us", handover.steps.claim_to_info),
-        ("info_to_routes_us", handover.steps.info_to_routes),
-    ];
-    for (name, duration) in measured {
-        if let Some(duration) = duration {
-            steps.insert(name.to_owned(), micros(duration));
-        }
-    }
+fn describe(view: &View<'_>, (handover, timing): (&Handover, Option<&Timing>)) -> Value {
     json!({
         "age_ms": ago(view, handover.ended),
         "mac": handover.client.to_string(),
@@ -107,11 +97,24 @@ fn describe(view: &View<'_>, handover: &Handover) -> Value {
         "peer": handover.peer.to_string(),
         "addresses": handover.addresses,
         "duration_ms": millis(handover.duration),
-        "steps": steps,
-        "packets_buffered": handover.packets_buffered,
-        "packets_relayed": handover.packets_relayed,
+        "steps": timing.map(steps).unwrap_or_default(),
+        "packets_buffered": timing.map_or(0, |timing| timing.buffered),
+        "packets_relayed": timing.map_or(0, |timing| timing.relayed),
         "outcome": handover.outcome.name(),
     })
+}
+
+/// The parts of a handover that were measured, each since the one before.
+fn steps(timing: &Timing) -> Table {
+    let routes = timing.ready.filter(|ready| timing.first_packet.is_none_or(|packet| packet >= *ready));
+    let measured = [
+        ("evidence_to_claim_us", timing.claim, Some(timing.began)),
+        ("claim_to_info_us", Some(timing.info), timing.claim),
+        ("info_to_ready_us", timing.ready, Some(timing.info)),
+        ("ready_to_first_packet_us", timing.first_packet, routes),
+    ];
+    let known = measured.into_iter().filter_map(|(name, to, from)| Some((name, to?.since(from?))));
+    known.map(|(name, duration)| (name.to_owned(), micros(duration))).collect()
 }
 
 fn micros(duration: Duration) -> Value {

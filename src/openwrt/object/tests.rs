@@ -400,7 +400,7 @@ fn get_handovers_tells_the_last_ones() {
         "peer": "fd00::2",
         "addresses": 1,
         "duration_ms": 12,
-        "steps": {},
+        "steps": { "evidence_to_claim_us": 0, "claim_to_info_us": 12_000 },
         "packets_buffered": 0,
         "packets_relayed": 0,
         "outcome": "completed",
