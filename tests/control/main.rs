@@ -185,6 +185,38 @@ fn a_large_answer_arrives_whole() {
     assert!(answer.len() > 1_000_000 && answer.ends_with(" ] }"), "{}", answer.len());
 }
 
+/// What respondd modules do: they keep their side open, read blocks of 255 bytes, and take the first that is not full for the last.
+#[test]
+fn a_reader_that_stops_at_the_first_short_block_has_the_whole_answer() {
+    let daemon = Daemon::start("short");
+    for _ in 0..50 {
+        let mut client = connect(&daemon.path);
+        client.write_all(b"get_clients\n").unwrap();
+        let (mut answer, mut block) = (Vec::new(), [0; 255]);
+        loop {
+            let count = client.read(&mut block).unwrap();
+            answer.extend_from_slice(&block[..count]);
+            if count < block.len() {
+                break;
+            }
+        }
+        assert_eq!(String::from_utf8(answer).unwrap(), CLIENTS);
+    }
+}
+
+/// What Gluon's program uc does: everything at once, then the end; whatever comes until the end is the answer, and an error is a failure
+/// for which its users try again for ever.
+#[test]
+fn many_requests_in_a_row_all_end_in_order() {
+    let daemon = Daemon::start("row");
+    for turn in 0..200 {
+        let interface = format!("mesh{}", turn % 4);
+        assert_eq!(ask(&daemon.path, &format!("add_meshif {interface}\n")), "");
+        assert_eq!(ask(&daemon.path, &format!("del_meshif {interface}\n")), "");
+        assert_eq!(ask(&daemon.path, "get_meshifs\n"), r#"{ "mesh_interfaces": [ "mesh0" ] }"#);
+    }
+}
+
 #[test]
 fn a_client_that_goes_away_before_the_answer_disturbs_nobody() {
     let daemon = Daemon::start("gone");
