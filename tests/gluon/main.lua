@@ -58,6 +58,7 @@ config timers 'timers'
 config limits 'limits'
 ]])
 	write(directory .. '/firewall', "config defaults 'defaults'\n\toption input 'REJECT'\n\nconfig zone 'mesh'\n\toption name 'mesh'\n")
+	write(directory .. '/network', "config interface 'loopback'\n\toption ip6addr 'fdca:ffee:babe:2:ca:ffff:feee:1/128'\n")
 	if olsrd2 then
 		write(directory .. '/olsrd2', olsrd2)
 	end
@@ -77,6 +78,11 @@ local OLSRD2 = [[
 
 config olsrv2 'cfg0'
 	list originator 'fd00::1'
+
+config interface 'loopback'
+	list ifname 'loopback'
+	list bindto 'fdca:ffee:babe:2:ca:ffff:feee:1/128'
+	list bindto 'default_reject'
 
 config lan_import 'l3roamd_clients_v6'
 	option name 'l3roamd_clients_v6'
@@ -247,6 +253,13 @@ test('olsrd2 imports by what served and drained routes have in common', function
 	equal(option('olsrd2', 'cfg0'), 'olsrv2')
 end)
 
+test("olsrd2 does not tell its neighbours the clients' addresses on lo", function()
+	node(domain(), OLSRD2)
+	upgrade()
+	local told = option('olsrd2', 'loopback', 'ifaddr_filter')
+	equal(table.concat(told, ' '), 'fdca:ffee:babe:2:ca:ffff:feee:1/128 default_reject')
+end)
+
 test('without olsrd2 its configuration is not made', function()
 	node(domain())
 	upgrade()
@@ -324,6 +337,7 @@ test_with_gluon("all of it is the same with Gluon's own Lua and after Gluon's ow
 		equal(sorted(config('l3roamd')), sorted(before))
 		equal(option('olsrd2', 'l3roamd_clients_v6', 'protocol'), nil)
 		equal(option('olsrd2', 'l3roamd_clients_v6', 'metric'), '1')
+		equal(option('olsrd2', 'loopback', 'ifaddr_filter')[1], option('network', 'loopback', 'ip6addr'))
 		equal(option('firewall', 'fmm', 'dest'), 'mesh')
 		equal(option('firewall', 'fml', 'dest'), 'l3roamd')
 		assert(option('network', 'loopback', 'ip6addr'):match('^fdca:ffee:babe:2:'))
