@@ -132,7 +132,8 @@ where
     I::Item: Into<OsString>,
 {
     let mut draft = Draft::default();
-    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut parser =
+        lexopt::Parser::from_args(arguments.into_iter().flat_map(|argument| words(argument.into())));
     while let Some(argument) = parser.next().map_err(|error| syntax(&error))? {
         let option = match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Parsed::Help),
@@ -152,6 +153,15 @@ where
         draft.take(&option, &mut parser)?;
     }
     draft.options().map(|options| Parsed::Run(Box::new(options)))
+}
+
+/// The words of an argument that is an option with a blank before it, as a script quotes it that composes options as text: Gluon's init
+/// script since 2025 passes ` -P PREFIX`. (The C daemon ignores it.)
+fn words(argument: OsString) -> Vec<OsString> {
+    match argument.to_str() {
+        Some(text) if text.starts_with(" -") => text.split_ascii_whitespace().map(OsString::from).collect(),
+        _ => vec![argument],
+    }
 }
 
 /// An option as it was written.

@@ -61,6 +61,15 @@ fn the_command_line_of_gluon_is_read() {
     assert!(sources.netlink && sources.ndp && !sources.nl80211, "--no-nl80211 means what it says");
 }
 
+/// As its init script passes it since 2025: ` -P PREFIX` is one argument.
+#[test]
+fn an_option_and_its_value_in_one_quoted_argument_are_read_as_two() {
+    let options = run(&["-b", "br-client", " -P fdd7:cd15:6f42:2a8b::/64"]);
+    assert_eq!(options.config.node_client_prefix, "fdd7:cd15:6f42:2a8b::/64".parse().unwrap());
+    assert!(refused(&["-a", "2001:db8::1", " -Q x"]).contains("-Q"));
+    assert!(refused(&["-a", "2001:db8::1", " x"]).contains("unexpected argument ' x'"));
+}
+
 #[test]
 fn defaults_are_those_of_the_c_daemon() {
     let options = run(&[]);
