@@ -151,12 +151,11 @@ impl Daemon {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv6Addr;
-    use std::sync::mpsc::{Receiver, sync_channel};
 
     use super::*;
     use crate::engine::Config;
     use crate::net::Mac;
-    use crate::openwrt::ubus::Wake;
+    use crate::openwrt::ubus::{Orders, Wake};
 
     #[derive(Debug)]
     struct Nobody;
@@ -165,10 +164,10 @@ mod tests {
         fn wake(&self) {}
     }
 
-    fn link(capacity: usize) -> (BusLink, Receiver<Order>, tokio::sync::mpsc::Sender<Event>) {
-        let (orders, ordered) = sync_channel(capacity);
+    fn link(capacity: usize) -> (BusLink, Orders, tokio::sync::mpsc::Sender<Event>) {
         let (told, events) = tokio::sync::mpsc::channel(capacity);
-        (BusLink::new(Some(Bus::new(orders, events, Box::new(Nobody)))), ordered, told)
+        let (bus, orders) = Bus::new(capacity, events, Box::new(Nobody));
+        (BusLink::new(Some(bus)), orders, told)
     }
 
     fn news() -> Notice {
@@ -183,7 +182,9 @@ mod tests {
         let count = |link: &mut BusLink, event: &Event| {
             link.heard(event);
             link.notify(&engine, &news());
-            ordered.try_iter().filter(|order| matches!(order, Order::Notify { .. })).count()
+            std::iter::from_fn(|| ordered.try_next().ok())
+                .filter(|order| matches!(order, Order::Notify { .. }))
+                .count()
         };
         assert_eq!(count(&mut link, &Event::Connected), 0);
         assert_eq!(count(&mut link, &Event::Subscribed(true)), 1);

@@ -103,13 +103,11 @@ impl uci::Networks for Networks {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Receiver, sync_channel};
-
     use serde_json::json;
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::openwrt::ubus::{Bus, CallId, Order, Status, Table, Wake};
+    use crate::openwrt::ubus::{Bus, CallId, Order, Orders, Status, Table, Wake};
     use crate::openwrt::uci::Networks as _;
 
     #[derive(Debug)]
@@ -120,11 +118,11 @@ mod tests {
     }
 
     /// Lets the start learn what these events tell.
-    fn learned(events: Vec<Event>) -> (BusLink, Networks, Receiver<Order>) {
-        let (orders, ordered) = sync_channel(8);
+    fn learned(events: Vec<Event>) -> (BusLink, Networks, Orders) {
         let (told, heard) = mpsc::channel(8);
         events.into_iter().for_each(|event| told.try_send(event).unwrap());
-        let mut bus = BusLink::new(Some(Bus::new(orders, heard, Box::new(Nobody))));
+        let (bus, ordered) = Bus::new(8, heard, Box::new(Nobody));
+        let mut bus = BusLink::new(Some(bus));
         let mut networks = Networks::new(TICKET);
         let clock = Clock::new().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -145,7 +143,7 @@ mod tests {
     fn the_start_waits_for_the_networks_and_keeps_what_else_comes() {
         let call = Event::Call { id: CallId(3), method: 0, arguments: Table::new() };
         let (mut bus, networks, ordered) = learned(vec![Event::Connected, call.clone(), dump()]);
-        assert!(matches!(ordered.try_recv(), Ok(Order::Call { method: "dump", .. })));
+        assert!(matches!(ordered.try_next(), Ok(Order::Call { method: "dump", .. })));
         assert_eq!(bus.kept(), [call]);
         assert_eq!(bus.kept(), [], "once");
         assert!(bus.connection().unwrap().connected);

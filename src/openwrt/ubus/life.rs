@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::client::Client;
 use super::outbox::{self, Outbox};
 use super::session::{Numbers, Session};
-use super::{Bus, Event, ObjectSpec, Order, Status, Wake, sys};
+use super::{Bus, Event, ObjectSpec, Order, Orders, Status, Wake, sys};
 
 /// Orders that fit into the channel.
 const ORDERS: usize = 256;
@@ -38,16 +38,16 @@ const FAREWELL: Duration = Duration::from_millis(250);
 /// # Errors
 /// Where the system has no thread or descriptor left.
 pub(super) fn spawn<C: Client + 'static>(spec: ObjectSpec, socket: Option<PathBuf>) -> io::Result<Bus> {
-    let (orders, receiver) = mpsc::sync_channel(ORDERS);
     let (sender, events) = tokio::sync::mpsc::channel(outbox::CHANNEL);
     let (near, far) = UnixStream::pair()?;
     near.set_nonblocking(true)?;
     far.set_nonblocking(true)?;
     let (end, ended) = mpsc::sync_channel(0);
+    let (bus, orders) = Bus::new(ORDERS, events, Box::new(Bell { wake: Some(near), ended }));
     let mut life = Life {
         spec,
         socket,
-        orders: receiver,
+        orders,
         wake: far,
         outbox: Outbox::new(sender),
         numbers: Numbers::default(),
@@ -58,7 +58,7 @@ pub(super) fn spawn<C: Client + 'static>(spec: ObjectSpec, socket: Option<PathBu
         sys::block_signals();
         life.run::<C>();
     })?;
-    Ok(Bus::new(orders, events, Box::new(Bell { wake: Some(near), ended })))
+    Ok(bus)
 }
 
 /// Wakes the thread; dropped, ends it, and gives it a moment for its last words.
@@ -89,7 +89,7 @@ impl Drop for Bell {
 struct Life {
     spec: ObjectSpec,
     socket: Option<PathBuf>,
-    orders: Receiver<Order>,
+    orders: Orders,
     wake: UnixStream,
     outbox: Outbox,
     numbers: Numbers,
@@ -146,7 +146,7 @@ impl Life {
         loop {
             let mut idle = true;
             for _ in 0..64 {
-                match self.orders.try_recv() {
+                match self.orders.try_next() {
                     Ok(order) => session.order(order, &mut self.outbox, &mut self.numbers),
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => {
@@ -187,7 +187,7 @@ impl Life {
         let end = sys::now() + time;
         loop {
             loop {
-                match self.orders.try_recv() {
+                match self.orders.try_next() {
                     Ok(Order::Call { ticket, .. }) => {
                         self.outbox.send(Event::Reply { ticket, outcome: Err(Status::ConnectionFailed) });
                     }

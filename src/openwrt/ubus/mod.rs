@@ -5,7 +5,7 @@
 //!                <--Event-- bounded channel <--
 //! ```
 //! The client runs on a thread of its own, for libubus waits without any time limit. The loop never waits for that thread: an order that
-//! finds the channel full is counted and lost. What the object is called and what it offers is an [`ObjectSpec`]; what a method means is none of the client's business.
+//! finds the channel full, by number or by weight, is counted and lost. What the object is called and what it offers is an [`ObjectSpec`]; what a method means is none of the client's business.
 
 mod bus;
 
@@ -32,7 +32,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-pub use bus::{Bus, Wake, Waker};
+pub use bus::{Bus, Orders, Wake, Waker};
 
 /// Who carries orders and events between the daemon and ubusd.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
