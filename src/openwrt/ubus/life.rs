@@ -114,7 +114,7 @@ impl Life {
                 });
             let ended = match opened {
                 Ok(session) => {
-                    tracing::info!(object = self.spec.name, "ubus: object is on the bus");
+                    // The loop tells of it, and of the loss.
                     self.complained = None;
                     let begin = sys::now();
                     let ended = self.serve(session);
@@ -158,7 +158,6 @@ impl Life {
             }
             idle &= session.work(&mut self.outbox, &mut self.numbers);
             if session.client().is_lost() {
-                tracing::info!("ubus: connection lost");
                 session.lost(&mut self.outbox);
                 return Ok(());
             }
