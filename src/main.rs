@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
 use l3roamd::daemon::options::{self, Parsed};
-use l3roamd::daemon::{self, Ending, one_line};
+use l3roamd::daemon::{self, Ending, help, one_line};
 
 /// Exit status where the daemon cannot run.
 const FAILED: u8 = 1;
@@ -15,7 +15,7 @@ const WRONG_OPTIONS: u8 = 2;
 fn main() -> ExitCode {
     let options = match options::parse(std::env::args_os().skip(1)) {
         Ok(Parsed::Run(options)) => *options,
-        Ok(Parsed::Help) => return print(&options::usage()),
+        Ok(Parsed::Help) => return print(&help::usage()),
         Ok(Parsed::Version) => return print(&format!("{}\n", options::VERSION)),
         Err(problem) => return fail(&problem, WRONG_OPTIONS),
     };

@@ -9,6 +9,7 @@ mod clock;
 mod command_file;
 mod dispatch;
 mod failures;
+pub mod help;
 mod log;
 mod networks;
 mod notices;
@@ -19,6 +20,7 @@ mod run;
 mod seeks;
 mod signals;
 mod sys;
+mod wanted;
 
 use std::io;
 use std::time::Duration;
@@ -100,7 +102,7 @@ pub enum Ending {
 /// Where it cannot start (nothing is left behind then) or not go on.
 pub async fn run(options: Options) -> Result<Ending, RunError> {
     let settings = &options.settings;
-    log::start(reload::wanted(&options, &NoNetworks).log_level(), settings.log_addresses);
+    log::start(wanted::wanted(&options, &NoNetworks).log_level(), settings.log_addresses);
     for problem in &options.problems {
         if problem.is_warning() {
             tracing::warn!(problem = %problem, "configuration");
@@ -134,7 +136,7 @@ pub async fn run(options: Options) -> Result<Ending, RunError> {
     if bus.exists() && settings.names_networks() {
         learn(&mut bus, &mut networks, &clock).await;
     }
-    let config = reload::wanted(&options, &networks).applied_to(&options.config);
+    let config = wanted::wanted(&options, &networks).applied_to(&options.config);
     let mut engine = Engine::new(config, seed, clock.now());
     let dumped = kernel.dump().await?;
     for input in dump(dumped).chain(kernel.dump_own().await?).chain([Input::AdoptionCompleted]) {

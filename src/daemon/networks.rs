@@ -6,8 +6,8 @@ use tracing::{debug, info};
 
 use super::bus::BusLink;
 use super::clock::Clock;
-use super::reload;
 use super::run::Daemon;
+use super::wanted;
 use crate::engine::Input;
 use crate::openwrt::netifd::{self, Networks};
 use crate::openwrt::ubus::{Event, Ticket};
@@ -76,7 +76,7 @@ impl Daemon {
         if !self.networks.take_changed() {
             return;
         }
-        let wanted = reload::wanted(&self.options, &self.networks);
+        let wanted = wanted::wanted(&self.options, &self.networks);
         let commands = self.wanted.difference(&wanted);
         if !commands.is_empty() {
             info!(commands = commands.len(), "networks have other devices now");

@@ -150,7 +150,7 @@ fn a_value_that_is_no_text_is_refused_on_one_line() {
 
 #[test]
 fn help_lists_every_option_and_every_command_under_both_names() {
-    let text = usage();
+    let text = crate::daemon::help::usage();
     assert!(text.contains("--uci[=<directory>]"));
     for option in "abcdeimnpPst4DhV".chars() {
         assert!(text.contains(&format!("-{option} ")) || text.contains(&format!("-{option},")), "-{option}");

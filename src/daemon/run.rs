@@ -12,11 +12,11 @@ use super::clock::Clock;
 use super::dispatch::{Answer, dispatch};
 use super::failures::Failures;
 use super::options::Options;
-use super::reload::{self, Wanted};
 use super::resync::Resync;
 use super::seeks::Seeks;
 use super::signals::{Signal, Signals};
-use super::{Event, Kernel, KernelError, log, notices};
+use super::wanted::{self, Wanted};
+use super::{Event, Kernel, KernelError, notices};
 use crate::control::{Reply, Request};
 use crate::engine::{Action, Command, Engine, Input, Notice, Output, Report};
 use crate::openwrt::netifd::Networks;
@@ -46,10 +46,10 @@ pub enum End {
 pub struct Daemon {
     pub(super) engine: Engine,
     pub(super) kernel: Kernel,
-    clock: Clock,
+    pub(super) clock: Clock,
     pub(super) started: Timestamp,
     failures: Failures,
-    resync: Resync,
+    pub(super) resync: Resync,
     /// What was read last and was right.
     pub(super) options: Options,
     /// What follows from it with the networks as they are.
@@ -61,7 +61,7 @@ pub struct Daemon {
     /// Answers that go out when what was ordered is done.
     pub(super) answers: Vec<(Asker, Reply)>,
     /// How the loop is to end, when the answers are sent.
-    ending: Option<End>,
+    pub(super) ending: Option<End>,
     /// The engine has more to say than one round took.
     unfinished: bool,
     /// Reading or comparing the kernel's state fails at present.
@@ -88,7 +88,7 @@ impl Daemon {
         networks: Networks,
     ) -> Self {
         Self {
-            wanted: reload::wanted(&options, &networks),
+            wanted: wanted::wanted(&options, &networks),
             engine,
             kernel,
             started: clock.now(),
@@ -111,7 +111,7 @@ impl Daemon {
     pub async fn start(&mut self) {
         self.drain().await;
         let commands = self.options.commands.iter().chain(&self.options.file_commands);
-        let orders: Vec<Command> = commands.filter(|command| reload::is_order(command)).cloned().collect();
+        let orders: Vec<Command> = commands.filter(|command| wanted::is_order(command)).cloned().collect();
         self.obey(&orders).await;
         info!(version = env!("CARGO_PKG_VERSION"), "started");
     }
@@ -212,7 +212,7 @@ impl Daemon {
     }
 
     /// Carries out what the engine wants, in its order.
-    async fn drain(&mut self) {
+    pub(super) async fn drain(&mut self) {
         for _ in 0..MAX_OUTPUTS {
             match self.engine.poll() {
                 None => {
@@ -345,63 +345,6 @@ impl Daemon {
                 }
             }
             self.drain().await;
-        }
-    }
-
-    /// Applies what changed in UCI and in the command file, and compares the kernel's state in any case. Where they are wrong, or part of
-    /// them is, nothing changes. Says what became of it.
-    pub(super) async fn reload(&mut self) -> Reply {
-        self.resync.want("reload");
-        self.networks.want(self.clock.now());
-        if self.options.directories.is_none() && self.options.command_file.is_none() {
-            return Reply::Done;
-        }
-        let new = match self.options.read_again() {
-            Ok(new) => new,
-            Err(problem) => {
-                error!(error = %problem, "configuration refused, nothing is changed");
-                return Reply::Failed("the configuration is refused, nothing is changed");
-            }
-        };
-        new.problems.iter().for_each(|problem| warn!(problem = %problem, "configuration"));
-        if let Some(option) = self.options.settings.restart_for(&new.settings) {
-            info!(option, "restarting in place, the option asks for it");
-            if new.settings.node_client_prefix != self.options.settings.node_client_prefix {
-                self.withdraw_node_client_addresses().await;
-            }
-            self.ending = Some(End::Restart);
-        } else {
-            self.change_to(new).await;
-        }
-        Reply::Done
-    }
-
-    /// Makes what `new` wants of what is wanted now.
-    async fn change_to(&mut self, new: Options) {
-        let commands = reload::difference(&self.options, &new, &self.networks);
-        let wanted = reload::wanted(&new, &self.networks);
-        log::show_addresses(new.settings.log_addresses);
-        self.options = new;
-        let adjusted = self.adjust(&wanted).await;
-        info!(commands = commands.len(), adjusted, "configuration read again");
-        self.wanted = wanted;
-        self.obey(&commands).await;
-    }
-
-    /// Makes of what has no command what is wanted of it. False where nothing of it changes.
-    pub(super) async fn adjust(&mut self, wanted: &Wanted) -> bool {
-        if self.wanted.adjustable() == wanted.adjustable() {
-            return false;
-        }
-        self.engine.adjust(self.clock.now(), wanted.adjustable().clone());
-        self.drain().await;
-        true
-    }
-
-    /// Takes the node-client addresses back: whoever comes next has others, and would not know these as ours.
-    async fn withdraw_node_client_addresses(&mut self) {
-        for address in self.engine.desired_state().node_client_addresses {
-            self.kernel.apply(Action::RemoveNodeClientAddress(address)).await;
         }
     }
 }
