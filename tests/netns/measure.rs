@@ -139,13 +139,14 @@ pub fn eventually(timeout: Duration, mut condition: impl FnMut() -> bool) -> boo
 }
 
 /// Sleeps in turns of 2 ms and notes how late it wakes.
-struct SchedulingDelay {
+pub struct SchedulingDelay {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Duration>,
 }
 
 impl SchedulingDelay {
-    fn start() -> Self {
+    /// Begins.
+    pub fn start() -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
             let stop = Arc::clone(&stop);
@@ -163,7 +164,8 @@ impl SchedulingDelay {
         Self { stop, thread }
     }
 
-    fn stop(self) -> Duration {
+    /// Ends. The longest delay meanwhile.
+    pub fn stop(self) -> Duration {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_default()
     }

@@ -18,7 +18,7 @@ use crate::client::Client;
 use crate::crowd::{self, Crowd};
 use crate::daemon::{Daemon, Kind};
 use crate::lab::{Lab, Plan};
-use crate::measure::{Outcome, bound, eventually, measure, must, percentile, spread};
+use crate::measure::{Outcome, SchedulingDelay, bound, eventually, measure, must, percentile, spread};
 use crate::probe::{Flow, INTERVAL};
 use crate::roam::{Roams, attach, roams, served_by};
 use crate::{Needs, Test, sys};
@@ -288,15 +288,21 @@ fn pages() -> Outcome {
     must(learned, format!("{} of {count} learned", total(&mut peer)))?;
     let client = Client::new(&mut lab, 1);
     let alone = roams(&lab, &client, true, 6, Duration::from_secs(3))?;
+    let delay = SchedulingDelay::start();
     let (read, disturbed) = std::thread::scope(|scope| {
         let reader = scope.spawn(move || (0..4).map(|_| read_all(&mut peer)).collect::<Vec<_>>());
         let disturbed = roams(&lab, &client, true, 6, Duration::from_secs(3));
         (reader.join().unwrap_or_default(), disturbed)
     });
+    let delay = delay.stop();
     let times: Vec<Duration> = read.iter().flat_map(|(_, times)| times.clone()).collect();
     measure(
         "get_clients pages through 5000 clients four times",
-        format!("{} pages, each answered after {}", times.len(), spread(&times)),
+        format!(
+            "{} pages, each answered after {}; longest scheduling delay {delay:.1?}",
+            times.len(),
+            spread(&times)
+        ),
     );
     let expected: Vec<String> = (0..count).map(|index| crowd::mac(index).to_string()).collect();
     for (seen, _) in &read {
@@ -311,7 +317,10 @@ fn pages() -> Outcome {
         |roams: &Roams| percentile(&roams.reports.iter().map(|report| report.gap).collect::<Vec<_>>(), 50);
     let bearable = median(&alone) + Duration::from_millis(10);
     bound(median(&disturbed) <= bearable, "the median gap grows by more than 10 ms")?;
-    bound(percentile(&times, 100) <= Duration::from_millis(20), "a page takes more than 20 ms")
+    let page = Duration::from_millis(20);
+    bound(percentile(&times, 95) <= page, "one page in twenty takes more than 20 ms")?;
+    // A machine that lets everybody wait lets the pages wait, too.
+    bound(percentile(&times, 100).saturating_sub(delay) <= page, "a page takes more than 20 ms")
 }
 
 /// The MACs of all clients, page by page, and how long each page took. Slowly: roams happen meanwhile.
