@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -15,12 +15,40 @@ const WAITING: usize = 2 << 20;
 /// The loop's end of the connection to ubus.
 #[derive(Debug)]
 pub struct Bus {
-    orders: SyncSender<Waiting>,
-    /// What the orders in the channel weigh.
-    waiting: Arc<AtomicUsize>,
+    /// Bounded by what follows: a channel of fixed size would hold the memory of all its places all the time.
+    orders: Sender<Waiting>,
+    queue: Arc<Queue>,
+    /// How many orders may wait.
+    most: usize,
     events: mpsc::Receiver<Event>,
     wake: Waker,
     lost: u64,
+}
+
+/// What is in the channel of orders.
+#[derive(Debug, Default)]
+struct Queue {
+    orders: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Queue {
+    /// Takes the place of an order, if there is one.
+    fn enter(&self, weight: usize, most: usize) -> bool {
+        let orders = self.orders.fetch_add(1, Ordering::Relaxed);
+        let bytes = self.bytes.fetch_add(weight, Ordering::Relaxed);
+        // Whatever a single one weighs, it is taken where nothing waits.
+        let fits = orders < most && (orders == 0 || bytes.saturating_add(weight) <= WAITING);
+        if !fits {
+            self.leave(weight);
+        }
+        fits
+    }
+
+    fn leave(&self, weight: usize) {
+        self.orders.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(weight, Ordering::Relaxed);
+    }
 }
 
 /// Ends the wait of the client's thread: there are orders.
@@ -35,10 +63,10 @@ pub trait Wake: Send + std::fmt::Debug {
 impl Bus {
     /// Joins the channel that a client writes and a new one for orders, of which that many fit into it; its other end is the client's.
     pub fn new(orders: usize, events: mpsc::Receiver<Event>, wake: Waker) -> (Self, Orders) {
-        let (sender, channel) = sync_channel(orders);
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let orders = Orders { channel, waiting: Arc::clone(&waiting) };
-        (Self { orders: sender, waiting, events, wake, lost: 0 }, orders)
+        let (sender, channel) = channel();
+        let queue = Arc::new(Queue::default());
+        let receiver = Orders { channel, queue: Arc::clone(&queue) };
+        (Self { orders: sender, queue, most: orders, events, wake, lost: 0 }, receiver)
     }
 
     /// The next event. Cancel-safe. Never comes back once the client's thread has ended.
@@ -57,14 +85,13 @@ impl Bus {
     /// Hands an order to the client. False where it is lost, because the client is stuck or has ended.
     pub fn send(&mut self, order: Order) -> bool {
         let weight = weight(&order);
-        let before = self.waiting.fetch_add(weight, Ordering::Relaxed);
-        // Whatever a single one weighs, it is taken where nothing waits.
-        let fits = before == 0 || before.saturating_add(weight) <= WAITING;
-        if fits && self.orders.try_send(Waiting { order, weight }).is_ok() {
-            self.wake.wake();
-            return true;
+        if self.queue.enter(weight, self.most) {
+            if self.orders.send(Waiting { order, weight }).is_ok() {
+                self.wake.wake();
+                return true;
+            }
+            self.queue.leave(weight);
         }
-        self.waiting.fetch_sub(weight, Ordering::Relaxed);
         self.lost = self.lost.saturating_add(1);
         false
     }
@@ -79,7 +106,7 @@ impl Bus {
 #[derive(Debug)]
 pub struct Orders {
     channel: Receiver<Waiting>,
-    waiting: Arc<AtomicUsize>,
+    queue: Arc<Queue>,
 }
 
 #[derive(Debug)]
@@ -95,7 +122,7 @@ impl Orders {
     /// Where there is none yet, or the loop has gone.
     pub fn try_next(&self) -> Result<Order, TryRecvError> {
         let Waiting { order, weight } = self.channel.try_recv()?;
-        self.waiting.fetch_sub(weight, Ordering::Relaxed);
+        self.queue.leave(weight);
         Ok(order)
     }
 }
@@ -160,7 +187,7 @@ mod tests {
         assert!(orders.try_next().is_ok());
         assert!(bus.send(reply(400 * 1024)), "room that was made is not used");
         while orders.try_next().is_ok() {}
-        assert_eq!(bus.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(bus.queue.bytes.load(Ordering::Relaxed), 0);
     }
 
     #[test]
@@ -178,6 +205,6 @@ mod tests {
         let (mut bus, orders) = bus();
         drop(orders);
         assert!(!bus.send(reply(1024)));
-        assert_eq!((bus.lost(), bus.waiting.load(Ordering::Relaxed)), (1, 0));
+        assert_eq!((bus.lost(), bus.queue.bytes.load(Ordering::Relaxed)), (1, 0));
     }
 }
