@@ -139,6 +139,8 @@ pub struct Link {
     pub mac: Option<Mac>,
     /// Administratively up.
     pub up: bool,
+    /// Able to carry packets: the kernel turns it on up to a second after the hardware is ready (IFF_RUNNING).
+    pub running: bool,
     /// The bridge that this is a port of.
     pub master: Option<IfIndex>,
     /// Whether this is a bridge.

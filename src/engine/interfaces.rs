@@ -62,6 +62,8 @@ pub(super) struct Interfaces {
     listening: BTreeMap<IfIndex, IfIndex>,
     /// Which client interface the clients of a bridge are on.
     bridges: BTreeMap<IfIndex, IfIndex>,
+    /// The client interfaces and their ports that carry packets.
+    running: BTreeSet<IfIndex>,
     problems: BTreeMap<(bool, InterfaceName), Option<&'static str>>,
 }
 
@@ -74,6 +76,8 @@ pub(super) struct Change {
     pub(super) lost: Vec<IfIndex>,
     /// Whether a client interface or one of its ports is new: what the kernel knows about its clients is worth reading.
     pub(super) gained: bool,
+    /// Whether one of them carries packets only now: what was asked of its clients before did not reach them.
+    pub(super) woken: bool,
 }
 
 impl Interfaces {
@@ -170,6 +174,9 @@ impl Interfaces {
         change.gained = !start.is_empty() || !gone(&clients, &self.clients).is_empty();
         change.actions.extend(start.into_iter().map(Action::Listen));
         change.lost = gone(&self.clients, &clients);
+        let carries = |index: &&IfIndex| self.links.get(index).is_some_and(|link| link.running);
+        let running: BTreeSet<IfIndex> = listening.keys().chain(&clients).filter(carries).copied().collect();
+        change.woken = !gone(&running, &self.running).is_empty();
         for ((role, name), problem) in &problems {
             let before = self.problems.get(&(*role, name.clone()));
             // An interface that works from the start is no news; one that does not is.
@@ -181,6 +188,7 @@ impl Interfaces {
         self.clients = clients;
         self.listening = listening;
         self.bridges = bridges;
+        self.running = running;
         self.problems = problems;
         change
     }
@@ -285,6 +293,7 @@ mod tests {
             name: name.parse().unwrap(),
             mac: Some(Mac([2, 0, 0, 0, 0, index as u8])),
             up: true,
+            running: true,
             master: None,
             bridge: false,
             peer: None,

@@ -436,7 +436,7 @@ impl Engine {
             self.tell(notice);
         }
         self.review_foreign_ports();
-        if change.gained {
+        if change.gained || change.woken {
             self.search_again();
         }
         if change.gained && !self.dumping {

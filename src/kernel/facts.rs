@@ -54,6 +54,7 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
         name: name?,
         mac: mac.filter(|mac| *mac != Mac::default()),
         up: message.header.flags.contains(LinkFlags::Up),
+        running: message.header.flags.contains(LinkFlags::Running),
         master,
         bridge: kind == Some(&InfoKind::Bridge),
         peer: lower.filter(|_| kind == Some(&InfoKind::Veth) && !elsewhere),

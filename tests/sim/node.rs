@@ -82,6 +82,7 @@ impl Node {
             mac: Some(own_mac(id, index)),
             name: name.parse().unwrap(),
             up: true,
+            running: true,
             master: None,
             bridge: false,
             peer: None,

@@ -47,6 +47,7 @@ fn interfaces_are_attached_and_detached_at_run_time() {
         name: "mesh7".parse().unwrap(),
         mac: None,
         up: true,
+        running: true,
         master: None,
         bridge: false,
         peer: None,

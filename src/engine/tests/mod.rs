@@ -80,6 +80,7 @@ impl Bench {
                 name: name.parse().unwrap(),
                 mac: own,
                 up: true,
+                running: true,
                 master,
                 bridge,
                 peer: None,

@@ -345,7 +345,16 @@ fn a_link_that_a_dump_does_not_have_is_gone() {
     bench.input(Input::DumpStarted);
     let mac = Some(Mac([6, 0, 0, 0, 0, 2]));
     let (index, name) = (BRIDGE, "br-client".parse().unwrap());
-    bench.input(Input::LinkSeen(Link { index, name, mac, up: true, master: None, bridge: true, peer: None }));
+    bench.input(Input::LinkSeen(Link {
+        index,
+        name,
+        mac,
+        up: true,
+        running: true,
+        master: None,
+        bridge: true,
+        peer: None,
+    }));
     bench.input(Input::DumpCompleted);
     let actions = bench.actions();
     assert!(
@@ -367,6 +376,7 @@ fn a_vanished_client_interface_ends_the_stays_on_it_and_its_return_starts_afresh
         name: name.parse().unwrap(),
         mac: None,
         up: true,
+        running: true,
         master,
         bridge,
         peer: None,

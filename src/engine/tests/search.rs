@@ -250,6 +250,10 @@ fn probing_for_others_is_bounded_whoever_they_say_they_are() {
     assert_eq!(probes, 20);
 }
 
+fn asks(log: &[(u64, Action)], wanted: IpAddr) -> bool {
+    log.iter().any(|(_, action)| matches!(action, Action::Probe { address, .. } if *address == wanted))
+}
+
 #[test]
 fn what_is_searched_for_while_the_client_interface_is_gone_is_asked_for_when_it_is_back() {
     let mut bench = Bench::new();
@@ -257,9 +261,6 @@ fn what_is_searched_for_while_the_client_interface_is_gone_is_asked_for_when_it_
     bench.input(Input::LinkGone(BRIDGE));
     bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
     bench.input(Input::PacketForUnknown(packet(v6(2), 2)));
-    let asks = |log: &[(u64, Action)], wanted| {
-        log.iter().any(|(_, action)| matches!(action, Action::Probe { address, .. } if *address == wanted))
-    };
     let log = bench.pass_ms(1500);
     assert!(!asks(&log, v6(1)), "there is no way to ask");
     bench.tell_links();
@@ -284,4 +285,28 @@ fn what_was_sought_in_vain_is_sought_again_behind_a_new_port() {
     bench.input(Input::PacketForUnknown(packet(v6(1), 3)));
     assert_eq!(bench.count(Counter::SearchNegative), 1);
     assert!(bench.actions().iter().any(|action| matches!(action, Action::Probe { .. })));
+}
+
+#[test]
+fn what_is_searched_for_is_asked_again_when_a_port_begins_to_carry_packets() {
+    let mut bench = Bench::new();
+    let port = |running| {
+        Input::LinkSeen(Link {
+            index: PORT,
+            name: "port0".parse().unwrap(),
+            mac: None,
+            up: true,
+            running,
+            master: Some(BRIDGE),
+            bridge: false,
+            peer: None,
+        })
+    };
+    bench.input(port(false));
+    bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
+    assert!(asks(&bench.pass_ms(1000), v6(1)));
+    bench.input(port(true));
+    assert!(asks(&bench.pass_ms(1), v6(1)));
+    bench.input(port(true));
+    assert!(!asks(&bench.pass_ms(1), v6(1)), "nothing is new");
 }

@@ -47,6 +47,7 @@ impl Bench {
                 name: name.parse().unwrap(),
                 mac: None,
                 up: true,
+                running: true,
                 master,
                 bridge: index == BRIDGE,
                 peer: None,

@@ -57,7 +57,7 @@ impl Bytes<'_> {
         let name = format!("{name}{}", if index > 2 { index.to_string() } else { String::new() });
         let up = self.next() % 8 != 0;
         let (index, mac) = (IfIndex(index), Some(Mac([6, 0, 0, 0, 0, index as u8])));
-        Link { index, name: name.parse().expect("a name"), mac, up, master, bridge, peer: None }
+        Link { index, name: name.parse().expect("a name"), mac, up, running: up, master, bridge, peer: None }
     }
 
     fn input(&mut self) -> Option<Input> {
