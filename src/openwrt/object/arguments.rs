@@ -7,13 +7,26 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use crate::openwrt::ubus::{Status, Table};
+use crate::openwrt::ubus::{ArgumentType, Status, Table};
 
 /// What came with a call.
 #[derive(Clone, Copy)]
 pub(super) struct Arguments<'a>(pub(super) &'a Table);
 
 impl<'a> Arguments<'a> {
+    /// Looks at the types of what a method advertises, whatever it makes of it later.
+    ///
+    /// # Errors
+    /// Where something is of another type.
+    pub(super) fn check(self, advertised: &[(&'static str, ArgumentType)]) -> Result<(), Status> {
+        advertised.iter().try_for_each(|(name, kind)| match (kind, self.0.get(*name)) {
+            (_, None) | (ArgumentType::Boolean, Some(Value::Bool(_))) => Ok(()),
+            (ArgumentType::Integer, Some(_)) => self.integer(name).map(drop),
+            (ArgumentType::String, Some(_)) => self.text(name).map(drop),
+            _ => Err(Status::InvalidArgument),
+        })
+    }
+
     /// A text, if it is there.
     ///
     /// # Errors

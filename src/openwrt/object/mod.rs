@@ -23,7 +23,7 @@ use crate::engine::{Command, CommandError, Engine};
 use crate::kernel;
 use crate::time::Timestamp;
 
-use super::ubus::ArgumentType::{self, Integer, String as Text};
+use super::ubus::ArgumentType::{self, Boolean, Integer, String as Text};
 use super::ubus::{MethodSpec, ObjectSpec, Status, Table};
 use arguments::Arguments;
 pub use clients::{Page, clients};
@@ -150,7 +150,7 @@ const METHODS: [Method; 24] = [
     command("seek", "seek", &[("address", Text), ("timeout", Integer)]),
     command("drop_client", "drop-client", &[("mac", Text)]),
     command("set_log_level", "set-log-level", &[("level", Text)]),
-    command("reload", "reload", &[]),
+    command("reload", "reload", &[("networks", Boolean)]),
 ];
 
 static SPECS: [MethodSpec; METHODS.len()] = specs();
@@ -178,6 +178,7 @@ pub fn is_about_networks(method: usize, arguments: &Table) -> bool {
 pub fn read_call(method: usize, arguments: &Table) -> Result<Request, Status> {
     let method = METHODS.get(method).ok_or(Status::MethodNotFound)?;
     let arguments = Arguments(arguments);
+    arguments.check(method.spec.arguments)?;
     match method.read {
         Read::Own(read) => read(arguments),
         Read::Command(name) => {

@@ -140,6 +140,7 @@ fn examples(method: &MethodSpec) -> Table {
         "address" => json!("2001:db8::1"),
         "level" => json!("debug"),
         "table" | "limit" | "timeout" => json!(254),
+        "networks" => json!(true),
         other => panic!("no example for {other}"),
     };
     method.arguments.iter().map(|(name, _)| ((*name).to_owned(), example(name))).collect()
@@ -160,7 +161,9 @@ fn every_command_is_a_method_under_its_name_in_snake_case() {
         }
         if let Some(method) = METHODS.iter().find(|method| method.spec.name == name) {
             if let Read::Command(command) = method.read {
-                assert_eq!((command, method.spec.arguments.len()), (row.name, row.arguments.len()));
+                // `networks` is for the daemon, not for the command.
+                let own = method.spec.arguments.iter().filter(|(name, _)| *name != "networks").count();
+                assert_eq!((command, own), (row.name, row.arguments.len()));
             }
         }
     }
@@ -180,7 +183,8 @@ fn every_argument_of_the_wrong_type_is_refused_and_unknown_ones_are_ignored() {
                 ArgumentType::Integer => json!("254"),
                 _ => json!(5),
             };
-            for value in [wrong, json!(true), json!([]), json!({}), json!(1.5), json!(null), json!("")] {
+            let truth = if *kind == ArgumentType::Boolean { json!("true") } else { json!(true) };
+            for value in [wrong, truth, json!([]), json!({}), json!(1.5), json!(null), json!("")] {
                 let mut bad = good.clone();
                 bad.insert((*name).to_owned(), value.clone());
                 let refused = read_call(index, &bad);
@@ -538,4 +542,8 @@ fn a_reload_may_ask_for_networks_alone() {
     assert!(!about("reload", json!({ "networks": false })));
     assert!(!about("reload", json!({ "networks": "yes" })));
     assert!(!about("get_status", json!({ "networks": true })));
+    for wrong in [json!({ "networks": "yes" }), json!({ "networks": 5 })] {
+        let refused = read_call(method("reload"), wrong.as_object().unwrap());
+        assert_eq!(refused, Err(Status::InvalidArgument), "{wrong}");
+    }
 }
