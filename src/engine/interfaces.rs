@@ -74,7 +74,7 @@ pub(super) struct Change {
     pub(super) notices: Vec<Notice>,
     /// Client interfaces that are no more.
     pub(super) lost: Vec<IfIndex>,
-    /// Whether a client interface or one of its ports is new: what the kernel knows about its clients is worth reading.
+    /// Whether a client interface or one of its ports is new, or the interface carries packets only now: what the kernel knows about its clients is worth reading.
     pub(super) gained: bool,
     /// Whether one of them carries packets only now: what was asked of its clients before did not reach them.
     pub(super) woken: bool,
@@ -176,7 +176,9 @@ impl Interfaces {
         change.lost = gone(&self.clients, &clients);
         let carries = |index: &&IfIndex| self.links.get(index).is_some_and(|link| link.running);
         let running: BTreeSet<IfIndex> = listening.keys().chain(&clients).filter(carries).copied().collect();
-        change.woken = !gone(&running, &self.running).is_empty();
+        let woken = gone(&running, &self.running);
+        change.woken = !woken.is_empty();
+        change.gained |= woken.iter().any(|index| clients.contains(index));
         for ((role, name), problem) in &problems {
             let before = self.problems.get(&(*role, name.clone()));
             // An interface that works from the start is no news; one that does not is.
@@ -245,6 +247,12 @@ impl Interfaces {
     /// The client interface that the clients behind the ports of `bridge` are on.
     pub(super) fn client_interface_of_bridge(&self, bridge: IfIndex) -> Option<IfIndex> {
         self.bridges.get(&bridge).copied()
+    }
+
+    /// Whether the interface is a bridge of which no port carries packets yet. The kernel drops whatever is sent to it, while frames are
+    /// heard on its ports already.
+    pub(super) fn is_asleep(&self, index: IfIndex) -> bool {
+        self.links.get(&index).is_some_and(|link| link.bridge && !link.running)
     }
 
     /// The name of a link.

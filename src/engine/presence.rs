@@ -60,6 +60,10 @@ impl Engine {
         let Some(interface) = self.interfaces.client_interface_of(frame.interface) else {
             return self.counters.add(Counter::EvidenceElsewhere);
         };
+        // A host route now would lead what waits for the client, and what follows, into nothing.
+        if self.interfaces.is_asleep(interface) {
+            return self.counters.add(Counter::EvidenceElsewhere);
+        }
         self.contest_heard(frame.source, frame.interface, &frame.content);
         if !self.client_noticed(frame.source, interface, Some(frame.interface), Evidence::Frame) {
             return;

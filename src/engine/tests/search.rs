@@ -310,3 +310,31 @@ fn what_is_searched_for_is_asked_again_when_a_port_begins_to_carry_packets() {
     bench.input(port(true));
     assert!(!asks(&bench.pass_ms(1), v6(1)), "nothing is new");
 }
+
+#[test]
+fn what_waits_for_a_client_is_not_led_into_a_bridge_that_carries_nothing_yet() {
+    let mut bench = Bench::new();
+    let bridge = |running| {
+        Input::LinkSeen(Link {
+            index: BRIDGE,
+            name: "br-client".parse().unwrap(),
+            mac: None,
+            up: true,
+            running,
+            master: None,
+            bridge: true,
+            peer: None,
+        })
+    };
+    bench.input(bridge(false));
+    bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
+    bench.hears(mac(1), v6(1));
+    bench.pass_ms(500);
+    assert_eq!(bench.engine.desired_state().routes, []);
+    bench.input(bridge(true));
+    let actions = bench.actions();
+    assert!(actions.contains(&Action::Rescan), "{actions:?}");
+    assert!(asks(&bench.pass_ms(1), v6(1)));
+    bench.hears(mac(1), v6(1));
+    assert_eq!(bench.engine.desired_state().routes.len(), 1);
+}
