@@ -101,6 +101,7 @@ pub enum Ending {
 /// # Errors
 /// Where it cannot start (nothing is left behind then) or not go on.
 pub async fn run(options: Options) -> Result<Ending, RunError> {
+    sys::give_memory_back();
     let settings = &options.settings;
     log::start(wanted::wanted(&options, &NoNetworks).log_level(), settings.log_addresses);
     for problem in &options.problems {

@@ -1,4 +1,4 @@
-//! The only unsafe code of the daemon: the clock that goes on while the machine sleeps, and signals that wait.
+//! The only unsafe code of the daemon: the clock that goes on while the machine sleeps, signals that wait, and the allocator's limits.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -46,3 +46,19 @@ pub fn hold_signals(hold: bool) -> io::Result<()> {
         error => Err(io::Error::from_raw_os_error(error)),
     }
 }
+
+/// Makes the allocator give back what is large when it is free. glibc raises its own limits with what is freed: buffers of netlink, which
+/// are hardly filled, then lie between the clients for good. musl's allocator has no such limits.
+#[cfg(target_env = "gnu")]
+pub fn give_memory_back() {
+    const LARGE: libc::c_int = 8 * 1024;
+    // SAFETY: mallopt takes two integers; it fails by doing nothing.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
+    }
+}
+
+/// As above.
+#[cfg(not(target_env = "gnu"))]
+pub fn give_memory_back() {}
