@@ -236,6 +236,7 @@ pub struct IntercomReceived {
     pub destination: Ipv6Addr,
     /// What it says, or why it could not be read.
     pub packet: Result<Packet, ParseError>,
-    /// The bytes as they came, opaque to the engine: a flooded packet is forwarded as it is, but for its ttl.
+    /// The bytes of a multicast datagram as they came, opaque to the engine: a flooded packet is forwarded as it is, but for its ttl. Those
+    /// of others are not kept.
     pub datagram: Vec<u8>,
 }

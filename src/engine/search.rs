@@ -161,6 +161,7 @@ impl Engine {
             }
             self.begin_search(address);
         }
+        self.doubt_search(address);
         let tunables = &self.config.tunables;
         let Some(search) = self.searches.searches.get(&address) else { return };
         if search.packets.len() >= tunables.max_queue_per_address {
@@ -206,6 +207,21 @@ impl Engine {
         let (packets, since, certain) = (VecDeque::new(), now, in_use || handed_over);
         let search = Search { packets, since, certain, wanted: None, probes: 0, next_probe, next_seek };
         self.searches.searches.insert(address, search);
+    }
+
+    /// A search that waits for the route of an address that nobody is known to have any more looks for it, as any other does.
+    fn doubt_search(&mut self, address: IpAddr) {
+        let former = self.former_holders.get(&address).and_then(|mac| self.former.get(mac));
+        let kept = self.served_client(address).is_some() || self.is_drained(address);
+        if kept || former.is_some_and(|former| former.handed_to.is_some()) {
+            return;
+        }
+        let (now, seek_delay) = (self.now, self.config.tunables.seek_delay);
+        if let Some(search) = self.searches.searches.get_mut(&address).filter(|search| search.certain) {
+            (search.certain, search.since, search.probes) = (false, now, 0);
+            (search.next_probe, search.next_seek) = (now + LOCAL_PROBES[0], now + seek_delay);
+            self.probe_locally(address, false);
+        }
     }
 
     pub(super) fn rearm_search(&mut self, address: IpAddr) {

@@ -338,3 +338,16 @@ fn what_waits_for_a_client_is_not_led_into_a_bridge_that_carries_nothing_yet() {
     bench.hears(mac(1), v6(1));
     assert_eq!(bench.engine.desired_state().routes.len(), 1);
 }
+
+#[test]
+fn what_waits_for_the_route_of_a_client_whose_interface_goes_is_searched_for() {
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1)]);
+    // The kernel drops the route before it tells that the interface is gone.
+    bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
+    bench.input(Input::LinkGone(BRIDGE));
+    bench.input(Input::PacketForUnknown(packet(v6(1), 2)));
+    bench.pass_ms(500);
+    bench.tell_links();
+    assert!(asks(&bench.pass_ms(1), v6(1)));
+}
