@@ -12,7 +12,9 @@ use lexopt::Arg;
 use thiserror::Error;
 
 use crate::engine::command::{COMMANDS, CommandSpec, LogLevel, client_prefix, table};
-use crate::engine::config::{Config, Protocols, V4Prefix, node_address, node_client_prefix, plat_prefix};
+use crate::engine::config::{
+    Config, Protocols, V4Prefix, node_address, node_client_prefix, plat_prefix, route_metric,
+};
 use crate::engine::{Command, command::GrammarError};
 use crate::net::{InterfaceName, InvalidValue, Prefix};
 use crate::openwrt::uci::settings::{add, path};
@@ -270,15 +272,8 @@ impl Draft {
                     let millis = number(&value()?, 0..=10_000, expected).map_err(bad)?;
                     self.seek_delay = Some(Duration::from_millis(u64::from(millis)));
                 }
-                "metric" => {
-                    // From 65535 on a host route counts as none for a claimer (protocol.md, step 1).
-                    let expected = "a route metric from 1 to 65534";
-                    self.metric = Some(number(&value()?, 1..=65_534, expected).map_err(bad)?);
-                }
-                "drain-metric" => {
-                    let expected = "a route metric from 1 to 65534, worse than that of host routes";
-                    self.drain_metric = Some(number(&value()?, 1..=65_534, expected).map_err(bad)?);
-                }
+                "metric" => self.metric = Some(route_metric(&value()?).map_err(bad)?),
+                "drain-metric" => self.drain_metric = Some(route_metric(&value()?).map_err(bad)?),
                 "overlap" => {
                     let expected = "an overlap from 0 to 3600 seconds";
                     let seconds = number(&value()?, 0..=3600, expected).map_err(bad)?;

@@ -80,6 +80,7 @@ fn defaults_are_those_of_the_c_daemon() {
         (options.settings.control_socket, options.settings.log_level, options.settings.metric),
         (None, LogLevel::Info, 16)
     );
+    assert!(options.config.tunables.overlap.is_zero(), "their routing daemons know no drained routes");
 }
 
 #[test]

@@ -141,6 +141,16 @@ pub fn node_client_prefix(text: &str) -> Result<Prefix, InvalidValue> {
     Ok(prefix)
 }
 
+/// Reads the metric of a host route. From 65535 on it counts as none for a claimer (protocol.md, step 1).
+///
+/// # Errors
+/// Where it is not from 1 to 65534.
+pub fn route_metric(text: &str) -> Result<u32, InvalidValue> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let metric = digits.then(|| text.parse().ok()).flatten().filter(|metric| (1..=65_534).contains(metric));
+    metric.ok_or_else(|| InvalidValue::new(text, "a route metric from 1 to 65534"))
+}
+
 /// Reads a PLAT prefix.
 ///
 /// # Errors

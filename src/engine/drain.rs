@@ -15,6 +15,10 @@
 //! | claimed by a C daemon | `overlap_without_relay`, or until a route to it is seen | waits for the route |
 //! | its station is lost, or traffic for it goes unanswered | `lost_age` | waits for its return or a CLAIM |
 //!
+//! Without any overlap no route is drained: it is withdrawn at once, and what still comes is caught by the prefix routes. So it is done where
+//! the routing daemon is not known to export drained routes (a daemon that its command line alone describes): an olsrd2 that imports
+//! routes of protocol 158 only would not see the end of one that has become 159.
+//!
 //! What waits is kept in [`search`](super::search), under its bounds. Not longer than the overlap: while this node exports the route it does not
 //! learn the new one.
 
@@ -34,7 +38,7 @@ const TOGETHER: Duration = Duration::from_millis(20);
 impl Engine {
     /// Puts a drained route in the place of the address's host route, or keeps it for longer.
     pub(super) fn drain(&mut self, address: IpAddr, age: Duration) {
-        if is_link_local(address) {
+        if is_link_local(address) || self.config.tunables.overlap.is_zero() {
             return;
         }
         let until = self.now + age;

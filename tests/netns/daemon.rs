@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ fn socket(lab: &Lab, node: usize) -> PathBuf {
 }
 
 /// The arguments a node of the lab gives to its daemon, before `extra`.
-fn arguments(lab: &Lab, node: usize, socket: &PathBuf) -> Vec<String> {
+fn arguments(lab: &Lab, node: usize, kind: Kind, socket: &Path) -> Vec<String> {
     let mut words = vec!["-s".to_owned(), socket.display().to_string()];
     for (option, value) in [
         ("-p", CLIENT_PREFIX),
@@ -71,6 +71,10 @@ fn arguments(lab: &Lab, node: usize, socket: &PathBuf) -> Vec<String> {
     }
     for interface in lab.mesh_interfaces(node) {
         words.extend(["-m".to_owned(), interface]);
+    }
+    if kind == Kind::Ours {
+        // The lab's routing daemons know drained routes.
+        words.extend(["--overlap", "10"].map(str::to_owned));
     }
     words
 }
@@ -111,7 +115,7 @@ impl Daemon {
     /// Starts the program and does not wait.
     pub fn spawn(lab: &Lab, node: usize, kind: Kind, extra: &[&str]) -> Self {
         let socket = socket(lab, node);
-        let mut words = arguments(lab, node, &socket);
+        let mut words = arguments(lab, node, kind, &socket);
         words.extend(extra.iter().map(|word| (*word).to_owned()));
         Self::spawn_with(lab, node, kind, words)
     }

@@ -122,6 +122,22 @@ fn the_drained_route_ends_with_the_overlap_and_stragglers_are_relayed_for_longer
 }
 
 #[test]
+fn without_overlap_the_route_is_withdrawn_at_once_and_what_comes_is_relayed_all_the_same() {
+    let mut bench = Bench::with(|config| config.tunables.overlap = Duration::ZERO);
+    bench.serve(mac(1), &[v6(1)]);
+    bench.receives_relaying(node(NEW), claim(mac(1), Tail::default()));
+    let actions = bench.actions();
+    assert!(actions.contains(&Action::UninstallRoute(route(v6(1)))), "{actions:?}");
+    assert!(!actions.contains(&Action::InstallRoute(drained(v6(1)))), "{actions:?}");
+    way(&mut bench, RouteLookup::Network(MESH));
+    bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
+    bench.receives_relaying(node(NEW), ack());
+    bench.input(Input::PacketForUnknown(packet(v6(1), 2)));
+    let to_new: Vec<_> = relays(&bench.sent()).into_iter().map(|(to, ..)| to).collect();
+    assert_eq!(to_new, [to(NEW); 2]);
+}
+
+#[test]
 fn a_lost_station_is_drained_and_its_packets_go_to_whoever_claims_it() {
     let mut bench = Bench::new();
     bench.input(Input::StationAssociated { interface: PORT, client: mac(1) });

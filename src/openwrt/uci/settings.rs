@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::parser::{Package, Section, Value};
 use super::problem::{Problem, shown};
@@ -135,7 +136,8 @@ impl Settings {
     /// The metric of host routes unless said: better than what routing daemons install (bird 32).
     pub const METRIC: u32 = 16;
 
-    /// The defaults of a daemon that the command line alone describes: those of the C daemon, without a control socket.
+    /// The defaults of a daemon that the command line alone describes: those of the C daemon, without a control socket and without drained
+    /// routes, for which the routing daemons of its meshes are not prepared.
     pub fn of_command_line() -> Self {
         let config = Config::new(Ipv6Addr::UNSPECIFIED);
         Self {
@@ -161,13 +163,17 @@ impl Settings {
             ubus: true,
             log_level: LogLevel::Info,
             log_addresses: false,
-            tunables: config.tunables,
+            tunables: Tunables { overlap: Duration::ZERO, ..config.tunables },
         }
     }
 
-    /// The defaults of a daemon that UCI describes: it has a control socket.
+    /// The defaults of a daemon that UCI describes: it has a control socket and drains routes.
     pub fn of_uci() -> Self {
-        Self { control_socket: Some(Path::new(CONTROL_SOCKET).to_owned()), ..Self::of_command_line() }
+        Self {
+            control_socket: Some(Path::new(CONTROL_SOCKET).to_owned()),
+            tunables: Tunables::default(),
+            ..Self::of_command_line()
+        }
     }
 
     /// Takes over what `package` says, which was read from `file`. Where an option is wrong nothing of it is taken over, of a list the

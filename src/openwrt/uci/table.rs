@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::settings::{InterfaceRef, Settings, add, path};
 use crate::engine::command::{LogLevel, client_prefix};
-use crate::engine::config::{V4Prefix, node_address, node_client_prefix, plat_prefix};
+use crate::engine::config::{V4Prefix, node_address, node_client_prefix, plat_prefix, route_metric};
 use crate::net::InvalidValue;
 
 /// The sections that there are: type and name.
@@ -353,6 +353,30 @@ pub const ROWS: &[Row] = &[
         Field::Number(1..=65_534, |s| &mut s.metric),
         "Metric of host routes: better than what the routing daemon installs.",
     )),
+    restarting(unset(
+        main(
+            "drain_metric",
+            Field::One {
+                kind: "number",
+                range: "1 to 65534",
+                set: |s, text| route_metric(text).map(|metric| s.drain_metric = Some(metric)),
+                get: |s| s.drain_metric.map(|metric| metric.to_string()),
+            },
+            "Metric of a second drained route, for routing daemons that announce the kernel's metric.",
+        ),
+        "none",
+        "4096",
+    )),
+    restarting(main(
+        "protocols",
+        Field::One {
+            kind: "numbers",
+            range: "5 to 255, three different ones, with commas",
+            set: |s, text| text.parse().map(|protocols| s.protocols = protocols),
+            get: |s| Some(s.protocols.to_string()),
+        },
+        "Protocol numbers of host routes, of drained host routes, and of client prefixes.",
+    )),
     restarting(main(
         "node_client_prefix",
         Field::One {
@@ -532,10 +556,30 @@ pub const ROWS: &[Row] = &[
         |s| &mut s.tunables.seen_flood_age,
         "How long a flooded packet is remembered as a duplicate.",
     ),
+    timer(
+        "overlap",
+        0..=3_600_000,
+        |s| &mut s.tunables.overlap,
+        "How long a client's route stays, drained, after it went to another node; 0: withdrawn at once.",
+    ),
+    timer(
+        "overlap_without_relay",
+        0..=3_600_000,
+        |s| &mut s.tunables.overlap_without_relay,
+        "The same where the other node runs the C daemon, unless a route to the client is seen sooner.",
+    ),
+    timer(
+        "lost_age",
+        0..=60_000,
+        |s| &mut s.tunables.lost_age,
+        "How long packets for a client that was lost wait for its return.",
+    ),
     limit("max_clients", 1..=65_536, |s| &mut s.tunables.max_clients, "Clients served here."),
     // What fits one packet of 1280 bytes.
     limit("max_addresses", 1..=48, |s| &mut s.tunables.max_addresses, "Addresses of one client."),
     limit("max_former", 0..=65_536, |s| &mut s.tunables.max_former, "Clients remembered that left."),
+    limit("max_drained", 0..=65_536, |s| &mut s.tunables.max_drained, "Drained routes."),
+    limit("max_handovers", 0..=4_096, |s| &mut s.tunables.max_handovers, "Handovers remembered."),
     limit("max_peers", 1..=65_536, |s| &mut s.tunables.max_peers, "Nodes remembered."),
     limit(
         "max_searches",
