@@ -66,6 +66,12 @@ const WORDS = {
 		client_limit: _('More than max_clients clients'),
 		seek_rate: _('More questions to the mesh than seek_rate allows'),
 		action_failed: _('The kernel refused an order: see the system log'),
+		relay_no_packet: _('Relayed bytes that are no packet'),
+		relay_forbidden: _('Relayed packet for an address that is no client\'s'),
+		relay_unclaimed: _('Relayed by a node that no client was claimed from'),
+		relay_unknown: _('Relayed for a client that is not known here any more'),
+		relay_outdated: _('Relayed for an earlier stay of its client'),
+		relay_hops: _('Relayed too often'),
 		tail_broken: _('Extension that could not be read'),
 		time_went_back: _('The clock went back')
 	}

@@ -188,7 +188,18 @@ return view.extend({
 		this.value(section, 'routing', form.Value, 'metric', '16', 'and(uinteger,range(1,65534))', _('Metric'),
 			_('Must be better, that is lower, than that of the routes which the routing daemon installs.') + ' ' + RESTARTS);
 
-		let option = this.value(section, 'routing', form.Value, 'node_client_prefix', 'fec0::/64', 'cidr6', _('Node-client prefix'),
+		this.value(section, 'routing', form.Value, 'drain_metric', _('none'), 'and(uinteger,range(1,65534))', _('Metric of a second drained route'),
+			_('Only for routing daemons that announce the metric of the kernel\'s routes.') + ' ' + RESTARTS);
+
+		let option = this.value(section, 'routing', form.Value, 'protocols', '158,159,160', null, _('Protocol numbers'),
+			_('Of host routes, of routes of clients that have left, and of client prefixes: the routing daemon tells them apart by these.') + ' ' + RESTARTS);
+		option.validate = must((value) => {
+			const numbers = value.split(',');
+			return numbers.length == 3 && new Set(numbers.map(Number)).size == 3 &&
+				numbers.every((number) => /^[0-9]{1,3}$/.test(number) && Number(number) >= 5 && Number(number) <= 255);
+		}, _('Expecting: three different numbers from 5 to 255, with commas'));
+
+		option = this.value(section, 'routing', form.Value, 'node_client_prefix', 'fec0::/64', 'cidr6', _('Node-client prefix'),
 			_('Addresses by which nodes find the node that has a client; the same on all nodes, and routed by the mesh.') + ' ' + RESTARTS);
 		option.validate = must((value) => length(value) <= 64, _('Expecting: a prefix of at most 64 bits'));
 
@@ -238,6 +249,12 @@ return view.extend({
 			_('A packet for an unknown address waits so long.'));
 		timer('seen_flood_age', '2000', 100, 2900, _('Age of floods'),
 			_('A flooded question is recognised as a duplicate for this time.'));
+		timer('overlap', '10000', 0, 3600000, _('Overlap'),
+			_('A client\'s route stays so long after the client went to another node, until the mesh has found the new way; 0 withdraws it at once.'));
+		timer('overlap_without_relay', '1000', 0, 3600000, _('Overlap with older nodes'),
+			_('The same where the other node runs the older daemon.'));
+		timer('lost_age', '5000', 0, 60000, _('Age of packets for lost clients'),
+			_('Packets for a client whose station was lost wait so long for its return.'));
 	},
 
 	limits(section) {
@@ -247,6 +264,8 @@ return view.extend({
 		limit('max_clients', '8192', 1, 65536, _('Clients'), _('Clients served at the same time.'));
 		limit('max_addresses', '16', 1, 48, _('Addresses of a client'), _('Further addresses of a client get no host route.'));
 		limit('max_former', '8192', 0, 65536, _('Former clients'), _('Clients remembered that left.'));
+		limit('max_drained', '16384', 0, 65536, _('Drained routes'), _('Routes of clients that have left, kept for the overlap.'));
+		limit('max_handovers', '128', 0, 4096, _('Handovers remembered'), _('What the status page shows of the past.'));
 		limit('max_peers', '1024', 1, 65536, _('Peers'), _('Other nodes remembered.'));
 		limit('max_searches', '256', 1, 65536, _('Searches'), _('Addresses looked for at the same time.'));
 		limit('max_queue_per_address', '512', 1, 65536, _('Waiting packets of an address'), _('Packets that wait for one unknown address.'));
