@@ -1,6 +1,6 @@
 //! A client, its addresses, and how two opinions about it are merged.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::handover::Stay;
 use super::small_map::SmallMap;
@@ -159,7 +159,7 @@ pub struct Client {
     /// Whether its node-client address is on `lo`.
     pub(super) holds_node_client_address: bool,
     /// Another node claimed it on older evidence than ours, and it was asked then whether it is still here.
-    pub(super) asked: Option<(std::net::Ipv6Addr, Timestamp)>,
+    pub(super) asked: Option<Box<(Ipv6Addr, Timestamp)>>,
     /// The number of this stay: one more than that of the previous node's stay; 0 where no earlier one is known.
     pub(super) sequence: u32,
 }
@@ -297,6 +297,17 @@ mod tests {
         let time = (0u64..50).prop_map(Timestamp::from_millis);
         let addresses = proptest::collection::btree_map(address, time.clone(), 0..6);
         (time, addresses).prop_map(|(last_seen, a)| Record { last_seen, addresses: a.into_iter().collect() })
+    }
+
+    /// There are thousands of them on routers that have 64 MB in all. What grows needs a reason, and a box where it is rare.
+    #[test]
+    fn clients_addresses_and_outputs_stay_small() {
+        use crate::engine::{Action, Notice, Output};
+        assert!(size_of::<Client>() <= 104, "{}", size_of::<Client>());
+        assert!(size_of::<Address>() <= 24, "{}", size_of::<Address>());
+        assert!(size_of::<Output>() <= 56, "{}", size_of::<Output>());
+        assert!(size_of::<Action>() <= 48, "{}", size_of::<Action>());
+        assert!(size_of::<Notice>() <= 48, "{}", size_of::<Notice>());
     }
 
     proptest! {

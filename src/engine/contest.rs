@@ -112,13 +112,14 @@ impl Engine {
     /// Whether a client that was disputed often has gone: it was asked, and did not answer. The claim is repeated until it is answered.
     fn has_gone(&mut self, mac: Mac, peer: Ipv6Addr) -> bool {
         let Some(client) = self.clients.get(&mac) else { return true };
-        let asked = client.asked.filter(|(asker, at)| *asker == peer && self.now.since(*at) < REFUSAL_AGE);
+        let asked =
+            client.asked.as_deref().filter(|(asker, at)| *asker == peer && self.now.since(*at) < REFUSAL_AGE);
         match asked {
-            Some((_, at)) if client.last_seen > at => {
+            Some((_, at)) if client.last_seen > *at => {
                 self.refuse(mac, peer);
                 false
             }
-            Some((_, at)) => self.now.since(at) >= PATIENCE / 2,
+            Some((_, at)) => self.now.since(*at) >= PATIENCE / 2,
             None => {
                 self.ask_claimed_client(mac, peer);
                 false

@@ -47,15 +47,15 @@ const TAKE_AFTER: Duration = Duration::from_millis(300);
 /// A claim is answered within this time, if at all.
 const CLAIM_AGE: Duration = Duration::from_secs(8);
 
-/// How far the question is who serves the client.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// How far the question is who serves the client. What only an open claim needs is in a box: nearly all stays are settled.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Stay {
     /// The route to its node-client address is being looked up. `memory`: the node it was handed to last.
     Looking { memory: Option<Ipv6Addr> },
     /// A claim to `target` waits for a place in the window.
     Waiting { target: Ipv6Addr },
     /// A claim is open.
-    Claiming(Claim),
+    Claiming(Box<Claim>),
     /// We serve it.
     Settled,
 }
@@ -153,7 +153,7 @@ impl Engine {
             None => (Timestamp::NEVER, now),
         };
         let take_at = Timestamp::NEVER;
-        client.stay = Stay::Claiming(Claim {
+        client.stay = Stay::Claiming(Box::new(Claim {
             target,
             sent: 0,
             next_unicast,
@@ -162,7 +162,7 @@ impl Engine {
             take_at,
             first_sent: now,
             last_sent: now,
-        });
+        }));
         if target.is_some() {
             self.claims.in_flight.insert(mac);
         }
@@ -173,7 +173,8 @@ impl Engine {
     pub(super) fn claim_due(&mut self, mac: Mac) {
         let now = self.now;
         let Some(client) = self.clients.get(&mac) else { return };
-        let Stay::Claiming(mut claim) = client.stay else { return };
+        let Stay::Claiming(claim) = &client.stay else { return };
+        let mut claim = **claim;
         let own = self.config.node_client_prefix.node_client_address(mac);
         if claim.take_at <= now {
             claim.take_at = Timestamp::NEVER;
@@ -209,7 +210,9 @@ impl Engine {
         }
         match self.clients.get_mut(&mac) {
             Some(client) if next < Timestamp::NEVER => {
-                client.stay = Stay::Claiming(claim);
+                if let Stay::Claiming(open) = &mut client.stay {
+                    **open = claim;
+                }
                 self.set_timer(Timer::Claim(mac), next);
             }
             _ => self.settle(mac),
@@ -253,8 +256,8 @@ impl Engine {
             return;
         }
         while let Some(next) = self.claims.waiting.pop_front() {
-            if let Some(Stay::Waiting { target }) = self.clients.get(&next).map(|client| client.stay) {
-                return self.open_claim(next, Some(target));
+            if let Some(Stay::Waiting { target }) = self.clients.get(&next).map(|client| &client.stay) {
+                return self.open_claim(next, Some(*target));
             }
         }
     }
@@ -300,7 +303,7 @@ impl Engine {
         let from_memory = tail.flags.has(Flags::FROM_MEMORY);
         client.sequence = client.sequence.max(tail.sequence.unwrap_or(0));
         let (arrived, mut first_sent) = (client.since, None);
-        if let Stay::Claiming(claim) = client.stay {
+        if let Stay::Claiming(claim) = &client.stay {
             first_sent = Some(claim.first_sent);
             self.peers.measured(now, peer, round_trip(now, claim.first_sent, claim.last_sent));
         }

@@ -210,9 +210,10 @@ impl Engine {
         if client.last_seen > theirs + OUTDATED_AFTER {
             return Verdict::Keep;
         }
-        match client.asked.filter(|(asker, at)| *asker == peer && self.now.since(*at) < ASKED_AGE) {
-            Some((_, at)) if client.last_seen > at => Verdict::Keep,
-            Some((_, at)) if self.now.since(at) >= ANSWER_TIME => Verdict::Yield,
+        match client.asked.as_deref().filter(|(asker, at)| *asker == peer && self.now.since(*at) < ASKED_AGE)
+        {
+            Some((_, at)) if client.last_seen > *at => Verdict::Keep,
+            Some((_, at)) if self.now.since(*at) >= ANSWER_TIME => Verdict::Yield,
             Some(_) => Verdict::Keep,
             None => Verdict::Ask,
         }
@@ -241,7 +242,7 @@ impl Engine {
     pub(super) fn ask_claimed_client(&mut self, mac: Mac, peer: Ipv6Addr) {
         let now = self.now;
         let Some(client) = self.clients.get_mut(&mac) else { return };
-        client.asked = Some((peer, now));
+        client.asked = Some(Box::new((peer, now)));
         let interface = client.interface;
         let addresses: Vec<_> =
             client.addresses.iter().filter(|(_, entry)| entry.state.in_use()).map(|(a, _)| *a).collect();

@@ -5,11 +5,11 @@
 
 /// The map. Inserting and removing move what lies behind: meant for tens of entries, not for thousands.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SmallMap<K, V>(Vec<(K, V)>);
+pub struct SmallMap<K, V>(Box<[(K, V)]>);
 
 impl<K, V> Default for SmallMap<K, V> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(Box::default())
     }
 }
 
@@ -38,8 +38,10 @@ impl<K: Ord, V> SmallMap<K, V> {
         match self.position(&key) {
             Ok(at) => self.0.get_mut(at).map(|entry| std::mem::replace(&mut entry.1, value)),
             Err(at) => {
-                self.0.reserve_exact(1);
-                self.0.insert(at, (key, value));
+                let mut entries = std::mem::take(&mut self.0).into_vec();
+                entries.reserve_exact(1);
+                entries.insert(at, (key, value));
+                self.0 = entries.into_boxed_slice();
                 None
             }
         }
@@ -47,7 +49,12 @@ impl<K: Ord, V> SmallMap<K, V> {
 
     /// Takes the value of `key` out.
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        self.position(key).ok().map(|at| self.0.remove(at).1)
+        self.position(key).ok().map(|at| {
+            let mut entries = std::mem::take(&mut self.0).into_vec();
+            let (_, value) = entries.remove(at);
+            self.0 = entries.into_boxed_slice();
+            value
+        })
     }
 
     /// How many entries there are.
