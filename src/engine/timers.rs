@@ -1,6 +1,7 @@
 //! Deadlines: when something is due, and why.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::IpAddr;
 
 use crate::net::Mac;
@@ -50,29 +51,37 @@ impl Timer {
 }
 
 /// A set of keys, each with one deadline.
+///
+/// The heap takes half the memory of a second tree. What was moved or cleared stays in it until it comes to the top, or until they are
+/// more than a quarter of the others.
 #[derive(Debug)]
 pub(super) struct Deadlines<K> {
     by_key: BTreeMap<K, Timestamp>,
-    by_time: BTreeSet<(Timestamp, K)>,
+    /// Every deadline in `by_key`, and old ones; the first is none of these.
+    by_time: BinaryHeap<Reverse<(Timestamp, K)>>,
 }
+
+/// Old deadlines in the heap that are not worth a clearing.
+const TOLERATED: usize = 64;
 
 impl<K: Ord + Copy> Deadlines<K> {
     /// No deadlines.
     pub(super) const fn new() -> Self {
-        Self { by_key: BTreeMap::new(), by_time: BTreeSet::new() }
+        Self { by_key: BTreeMap::new(), by_time: BinaryHeap::new() }
     }
 
     /// Sets or moves the deadline of `key`.
     pub(super) fn set(&mut self, key: K, at: Timestamp) {
-        self.clear(&key);
-        self.by_key.insert(key, at);
-        self.by_time.insert((at, key));
+        if self.by_key.insert(key, at) != Some(at) {
+            self.by_time.push(Reverse((at, key)));
+            self.tidy();
+        }
     }
 
     /// Removes the deadline of `key`, if it has one.
     pub(super) fn clear(&mut self, key: &K) {
-        if let Some(at) = self.by_key.remove(key) {
-            self.by_time.remove(&(at, *key));
+        if self.by_key.remove(key).is_some() {
+            self.tidy();
         }
     }
 
@@ -83,7 +92,7 @@ impl<K: Ord + Copy> Deadlines<K> {
 
     /// The earliest deadline.
     pub(super) fn next(&self) -> Option<(Timestamp, K)> {
-        self.by_time.first().copied()
+        self.by_time.peek().map(|Reverse(first)| *first)
     }
 
     /// Removes and returns the earliest key whose deadline is not after `now`.
@@ -94,11 +103,25 @@ impl<K: Ord + Copy> Deadlines<K> {
             key
         })
     }
+
+    /// Takes old deadlines from the top of the heap, and all of them where they are more than a quarter of the others.
+    fn tidy(&mut self) {
+        let Self { by_key, by_time } = self;
+        if by_time.len() > by_key.len() + by_key.len() / 4 + TOLERATED {
+            by_time.clear();
+            by_time.extend(by_key.iter().map(|(key, at)| Reverse((*at, *key))));
+            by_time.shrink_to(by_key.len() + TOLERATED);
+        }
+        while by_time.peek().is_some_and(|Reverse((at, key))| by_key.get(key) != Some(at)) {
+            by_time.pop();
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn deadlines_come_in_order_of_time_and_a_moved_one_comes_once() {
@@ -113,5 +136,51 @@ mod tests {
         assert_eq!(deadlines.pop_due(Timestamp::from_millis(9)), Some('b'));
         assert_eq!(deadlines.pop_due(Timestamp::NEVER), None);
         assert!(deadlines.next().is_none());
+    }
+
+    #[test]
+    fn a_deadline_that_moves_all_the_time_leaves_little_behind() {
+        let mut deadlines = Deadlines::new();
+        deadlines.set('a', Timestamp::ZERO);
+        for at in 1..10_000 {
+            deadlines.set('b', Timestamp::from_millis(at));
+            deadlines.set('b', Timestamp::from_millis(at));
+        }
+        assert!(deadlines.by_time.len() <= 3 + TOLERATED, "{}", deadlines.by_time.len());
+        assert_eq!(deadlines.pop_due(Timestamp::NEVER), Some('a'));
+        assert_eq!(deadlines.next(), Some((Timestamp::from_millis(9999), 'b')));
+        deadlines.clear(&'b');
+        assert_eq!((deadlines.next(), deadlines.by_time.len()), (None, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn they_behave_as_a_sorted_list_does(steps in proptest::collection::vec((0u8..4, 0u8..6, 0u64..20), 0..400)) {
+            let mut deadlines = Deadlines::new();
+            let mut list = std::collections::BTreeSet::new();
+            for (step, key, ms) in steps {
+                let at = Timestamp::from_millis(ms);
+                match step {
+                    0 => {
+                        list.retain(|(_, known)| *known != key);
+                        deadlines.clear(&key);
+                    }
+                    1 => {
+                        let due = list.first().copied().filter(|(first, _)| *first <= at);
+                        if let Some(due) = due {
+                            list.remove(&due);
+                        }
+                        prop_assert_eq!(deadlines.pop_due(at), due.map(|(_, key)| key));
+                    }
+                    _ => {
+                        list.retain(|(_, known)| *known != key);
+                        list.insert((at, key));
+                        deadlines.set(key, at);
+                    }
+                }
+                prop_assert_eq!(deadlines.next(), list.first().copied());
+                prop_assert_eq!(deadlines.get(&key), list.iter().find(|(_, known)| *known == key).map(|(at, _)| *at));
+            }
+        }
     }
 }
