@@ -82,7 +82,7 @@ pub(super) async fn remove(requests: &mut Requests, address: Ipv6Addr) -> Result
 
 /// Dumps all addresses of this node.
 pub(super) async fn dump(requests: &mut Requests) -> Result<Vec<Address>, KernelError> {
-    let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+    let request = || RouteNetlinkMessage::GetAddress(AddressMessage::default());
     let answers = requests.dump(&request).await.context("dump", "addresses")?;
     Ok(answers
         .iter()

@@ -20,7 +20,7 @@ impl Kernel {
     /// Where the kernel does not answer.
     pub async fn dump(&mut self) -> Result<Vec<Input>, KernelError> {
         self.repair_tun().await?;
-        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let request = || RouteNetlinkMessage::GetLink(LinkMessage::default());
         let links = self.requests.dump(&request).await.context("dump", "links")?;
         let addresses = address::dump(&mut self.requests).await?;
         let mut gone = self.interfaces.indices();

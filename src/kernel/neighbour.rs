@@ -71,10 +71,13 @@ pub(super) async fn dump(
     requests: &mut Requests,
     forwarding: bool,
 ) -> Result<Vec<NeighbourMessage>, KernelError> {
-    let mut request = NeighbourMessage::default();
-    request.header.family = if forwarding { AddressFamily::Bridge } else { AddressFamily::Unspec };
+    let request = || {
+        let mut request = NeighbourMessage::default();
+        request.header.family = if forwarding { AddressFamily::Bridge } else { AddressFamily::Unspec };
+        RouteNetlinkMessage::GetNeighbour(request)
+    };
     let what = if forwarding { "forwarding databases" } else { "neighbour tables" };
-    let answers = requests.dump(&RouteNetlinkMessage::GetNeighbour(request)).await.context("dump", what)?;
+    let answers = requests.dump(&request).await.context("dump", what)?;
     Ok(answers
         .into_iter()
         .filter_map(|answer| match answer {

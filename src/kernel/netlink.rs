@@ -61,15 +61,16 @@ impl Requests {
         Ok(answer)
     }
 
-    /// Asks for all things of a kind. Where the table changed meanwhile, asks again; what the last attempt gave counts.
+    /// Asks for all things of a kind. Where the table changed meanwhile, asks again; what the last attempt gave counts. The request is
+    /// made anew each time: what copies any message of rtnetlink is 30 kB of code.
     pub(super) async fn dump(
         &mut self,
-        message: &RouteNetlinkMessage,
+        request: &dyn Fn() -> RouteNetlinkMessage,
     ) -> io::Result<Vec<RouteNetlinkMessage>> {
         let mut all = Vec::new();
         for _ in 0..DUMP_ATTEMPTS {
             all.clear();
-            let consistent = self.exchange(message.clone(), NLM_F_DUMP, &mut |reply| all.push(reply)).await?;
+            let consistent = self.exchange(request(), NLM_F_DUMP, &mut |reply| all.push(reply)).await?;
             if consistent {
                 break;
             }

@@ -224,8 +224,9 @@ async fn standing(requests: &mut Requests, route: &Route, protocols: &[u8]) -> i
         (protocols, Standing::Foreign)
     };
     for filter in filters {
-        let request = query(route.destination.address(), route.table, *filter);
-        for message in requests.dump(&RouteNetlinkMessage::GetRoute(request)).await? {
+        let request =
+            || RouteNetlinkMessage::GetRoute(query(route.destination.address(), route.table, *filter));
+        for message in requests.dump(&request).await? {
             let RouteNetlinkMessage::NewRoute(message) = message else { continue };
             match compare(route, &message, protocols) {
                 Standing::Nothing => {}
@@ -266,10 +267,13 @@ pub(super) async fn dump(
 ) -> Result<Vec<(Route, RouteMessage)>, KernelError> {
     let mut all = Vec::new();
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-        let mut request = RouteMessage::default();
-        request.header.address_family = family;
-        request.header.protocol = RouteProtocol::from(protocol);
-        let answers = match requests.dump(&RouteNetlinkMessage::GetRoute(request)).await {
+        let request = || {
+            let mut request = RouteMessage::default();
+            request.header.address_family = family;
+            request.header.protocol = RouteProtocol::from(protocol);
+            RouteNetlinkMessage::GetRoute(request)
+        };
+        let answers = match requests.dump(&request).await {
             // A kernel without IPv6 has no such routes.
             Err(error) if is_errno(&error, &[libc::EOPNOTSUPP, libc::EAFNOSUPPORT, libc::ENOENT]) => continue,
             result => result.context("dump routes of protocol", protocol)?,
