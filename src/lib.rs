@@ -24,6 +24,7 @@
 //! | `openwrt` | the ubus object, UCI, netifd and hostapd |
 //! | `daemon` | options, log, and the loop: wait, read the clock once, feed the engine, carry out what it orders |
 //! | [`net`], [`mod@time`] | the words that all share: MAC, prefix, interface; a clock reading as an integer |
+//! | `gather` | how trees are collected with little code |
 //!
 //! # Rules that keep it so
 //! 1. The engine decides, drivers act. A driver that needs an `if` about roaming lacks an action.
@@ -37,6 +38,7 @@
 //! 6. `unsafe` lives in files called `sys`. No 64-bit atomics, no native byte order on the wire: routers are 32-bit and big-endian.
 
 pub mod engine;
+mod gather;
 pub mod net;
 pub mod time;
 pub mod wire;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::config::Config;
 use super::output::{Action, Notice};
 use crate::engine::input::Link;
+use crate::gather::gather;
 use crate::net::{IfIndex, InterfaceName, Mac};
 
 /// More links than this are ignored: no router has them.
@@ -130,7 +131,7 @@ impl Interfaces {
     /// Works out anew what the configuration means with the links as they are, and what follows from the difference.
     pub(super) fn refresh(&mut self, config: &Config) -> Change {
         let mut change = Change::default();
-        let by_name: BTreeMap<&InterfaceName, &Link> = self.links.values().map(|l| (&l.name, l)).collect();
+        let by_name: BTreeMap<&InterfaceName, &Link> = gather(self.links.values().map(|l| (&l.name, l)));
         let mut problems = BTreeMap::new();
 
         let mut mesh = BTreeSet::new();
@@ -175,7 +176,7 @@ impl Interfaces {
         change.actions.extend(start.into_iter().map(Action::Listen));
         change.lost = gone(&self.clients, &clients);
         let carries = |index: &&IfIndex| self.links.get(index).is_some_and(|link| link.running);
-        let running: BTreeSet<IfIndex> = listening.keys().chain(&clients).filter(carries).copied().collect();
+        let running: BTreeSet<IfIndex> = gather(listening.keys().chain(&clients).filter(carries).copied());
         let woken = gone(&running, &self.running);
         change.woken = !woken.is_empty();
         change.gained |= woken.iter().any(|index| clients.contains(index));

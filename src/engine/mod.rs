@@ -258,10 +258,10 @@ impl Engine {
             }
         }
         state.routes.extend(self.drained.keys().map(|address| self.drained_route(*address)));
-        state.routes.sort();
-        state.neighbours.sort();
-        state.node_client_addresses.sort();
-        state.prefixes.sort();
+        state.routes.sort_unstable();
+        state.neighbours.sort_unstable();
+        state.node_client_addresses.sort_unstable();
+        state.prefixes.sort_unstable();
         state.prefixes.dedup();
         state
     }

@@ -10,6 +10,7 @@ use super::error::{Context, KernelError};
 use super::tun::Tun;
 use super::{Kernel, address, facts, neighbour, route, sys};
 use crate::engine::input::Input;
+use crate::gather::gather;
 use crate::net::IfIndex;
 
 impl Kernel {
@@ -79,12 +80,13 @@ impl Kernel {
     /// # Errors
     /// Where the kernel does not answer.
     pub async fn dump_own(&mut self) -> Result<Vec<Input>, KernelError> {
-        let neighbours: BTreeMap<_, _> = neighbour::dump(&mut self.requests, false)
-            .await?
-            .iter()
-            .filter_map(facts::neighbour)
-            .map(|neighbour| ((neighbour.fact.interface, neighbour.fact.address), neighbour.fact.mac))
-            .collect();
+        let neighbours = neighbour::dump(&mut self.requests, false).await?;
+        let neighbours: BTreeMap<_, _> = gather(
+            neighbours
+                .iter()
+                .filter_map(facts::neighbour)
+                .map(|neighbour| ((neighbour.fact.interface, neighbour.fact.address), neighbour.fact.mac)),
+        );
         let mut found = Vec::new();
         for (route, message) in route::dump(&mut self.requests, self.settings.protocols.served).await? {
             let elsewhere = [IfIndex(0), facts::LOOPBACK, self.tun.index()].contains(&route.interface);

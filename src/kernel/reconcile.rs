@@ -7,6 +7,7 @@ use super::error::KernelError;
 use super::route::Route;
 use super::{Kernel, address, facts, neighbour, route};
 use crate::engine::output::{DesiredState, Neighbour};
+use crate::gather::gather;
 
 /// What a comparison found and repaired.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -68,7 +69,7 @@ impl Kernel {
         let hosts =
             desired.routes.iter().flat_map(|host| [Some(self.host_route(host)), self.second_route(host)]);
         let prefixes = desired.prefixes.iter().map(|prefix| self.prefix_route(*prefix));
-        let mut missing: BTreeSet<Route> = hosts.flatten().chain(prefixes).collect();
+        let mut missing: BTreeSet<Route> = gather(hosts.flatten().chain(prefixes));
         let protocols = self.settings.protocols;
         let mut surplus = Vec::new();
         for protocol in protocols.all() {
@@ -101,8 +102,8 @@ impl Kernel {
         desired: &DesiredState,
         repairs: &mut Repairs,
     ) -> Result<(), KernelError> {
-        let mut missing: BTreeSet<Neighbour> = desired.neighbours.iter().copied().collect();
-        let places: BTreeSet<_> = missing.iter().map(|entry| (entry.interface, entry.address)).collect();
+        let mut missing: BTreeSet<Neighbour> = gather(desired.neighbours.iter().copied());
+        let places: BTreeSet<_> = gather(missing.iter().map(|entry| (entry.interface, entry.address)));
         let mut surplus = Vec::new();
         for message in neighbour::dump(&mut self.requests, false).await? {
             let Some(facts::Neighbour { fact, marked }) = facts::neighbour(&message) else { continue };
@@ -132,7 +133,7 @@ impl Kernel {
         desired: &DesiredState,
         repairs: &mut Repairs,
     ) -> Result<(), KernelError> {
-        let mut missing: BTreeSet<Ipv6Addr> = desired.node_client_addresses.iter().copied().collect();
+        let mut missing: BTreeSet<Ipv6Addr> = gather(desired.node_client_addresses.iter().copied());
         for found in self.node_client_addresses().await? {
             if !missing.remove(&found) {
                 repairs.count(address::remove(&mut self.requests, found).await, Repairs::removed);

@@ -19,6 +19,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::ubus::{Event, Order, Status, Table, Ticket};
+use crate::gather::gather;
 use crate::net::{InterfaceName, is_host_address, is_link_local};
 use crate::time::Timestamp;
 
@@ -168,8 +169,7 @@ impl Networks {
     /// The devices of all networks that this protocol sets up, each once.
     pub fn devices_of_proto(&self, proto: &str) -> Vec<InterfaceName> {
         let networks = self.known.values().filter(|network| network.proto == proto);
-        let devices: BTreeSet<InterfaceName> =
-            networks.filter_map(|network| network.device.clone()).collect();
+        let devices: BTreeSet<InterfaceName> = gather(networks.filter_map(|network| network.device.clone()));
         devices.into_iter().collect()
     }
 
@@ -202,18 +202,15 @@ impl Networks {
     fn dumped(&mut self, table: &Table) {
         let Some(Value::Array(all)) = table.get("interface") else { return };
         let told: Vec<(&str, Told)> = all.iter().filter_map(read).take(MAX_NETWORKS).collect();
-        let taken: BTreeSet<&InterfaceName> = told.iter().filter_map(|(_, told)| told.device()).collect();
-        let known: BTreeMap<String, Network> = told
-            .iter()
-            .map(|(name, told)| {
-                let before = self.known.get(*name).and_then(|network| network.device.as_ref());
-                let last =
-                    before.filter(|device| !taken.contains(device) || told.lower.as_ref() == Some(*device));
-                let device = if told.up { told.device() } else { last };
-                let network = Network { device: device.cloned(), up: told.up, proto: told.proto.to_owned() };
-                ((*name).to_owned(), network)
-            })
-            .collect();
+        let taken: BTreeSet<&InterfaceName> = gather(told.iter().filter_map(|(_, told)| told.device()));
+        let known: BTreeMap<String, Network> = gather(told.iter().map(|(name, told)| {
+            let before = self.known.get(*name).and_then(|network| network.device.as_ref());
+            let last =
+                before.filter(|device| !taken.contains(device) || told.lower.as_ref() == Some(*device));
+            let device = if told.up { told.device() } else { last };
+            let network = Network { device: device.cloned(), up: told.up, proto: told.proto.to_owned() };
+            ((*name).to_owned(), network)
+        }));
         let loopback = all.iter().find(|one| text(one, "interface") == Some(LOOPBACK));
         // Of a loopback that is down for a moment the address is not told: the node keeps it.
         let loopback = loopback.and_then(reachable_address).or(self.loopback);

@@ -20,6 +20,7 @@ use crate::control::Reply;
 use crate::daemon::options::Options;
 use crate::engine::command::{Argument, COMMANDS, CommandSpec, Report};
 use crate::engine::{Command, CommandError, Engine};
+use crate::gather::gather;
 use crate::kernel;
 use crate::time::Timestamp;
 
@@ -227,10 +228,10 @@ pub fn outcome(reply: Reply) -> Result<Table, Status> {
     match reply {
         Reply::Done => Ok(Table::new()),
         Reply::Table(table) => Ok(table),
-        Reply::HostRoute(stands) => Ok(Table::from_iter([("stands".to_owned(), stands.into())])),
+        Reply::HostRoute(stands) => Ok(gather([("stands".to_owned(), stands.into())])),
         Reply::MeshInterfaces(status) => {
             let names = status.names.iter().map(|name| name.to_string().into()).collect();
-            Ok(Table::from_iter([("mesh_interfaces".to_owned(), serde_json::Value::Array(names))]))
+            Ok(gather([("mesh_interfaces".to_owned(), serde_json::Value::Array(names))]))
         }
         Reply::NotFound => Err(Status::NotFound),
         Reply::Refused(refusal) => Err(match refusal {

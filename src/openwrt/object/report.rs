@@ -10,6 +10,7 @@ use crate::engine::Handover;
 use crate::engine::command::Report;
 use crate::engine::stats::Counter;
 use crate::engine::timing::Timing;
+use crate::gather::gather;
 use crate::openwrt::ubus::Table;
 use crate::time::Timestamp;
 use crate::wire::intercom::Capabilities;
@@ -114,7 +115,7 @@ fn steps(timing: &Timing) -> Table {
         ("ready_to_first_packet_us", timing.first_packet, routes),
     ];
     let known = measured.into_iter().filter_map(|(name, to, from)| Some((name, to?.since(from?))));
-    known.map(|(name, duration)| (name.to_owned(), micros(duration))).collect()
+    gather(known.map(|(name, duration)| (name.to_owned(), micros(duration))))
 }
 
 fn micros(duration: Duration) -> Value {
@@ -176,9 +177,9 @@ fn statistics(view: &View<'_>) -> Table {
     });
     let ubus = view.facts.ubus.unwrap_or_default();
     table(json!({
-        "counters": counters.iter().map(named).collect::<Table>(),
-        "drops": drops.collect::<Table>(),
-        "kernel": view.kernel.iter().map(named).collect::<Table>(),
+        "counters": gather::<Table, _>(counters.iter().map(named)),
+        "drops": gather::<Table, _>(drops),
+        "kernel": gather::<Table, _>(view.kernel.iter().map(named)),
         "ubus": {
             "connects": ubus.connects,
             "calls": ubus.calls,
