@@ -201,6 +201,9 @@ impl Engine {
             self.act(Action::LookupRoute(address));
             (Timestamp::NEVER, now + self.config.tunables.seek_interval / 3)
         } else {
+            // A routing daemon that replaces a route in two steps leaves a moment without one. The packet may be read here after the
+            // news of the new route.
+            self.act(Action::LookupRoute(address));
             self.probe_locally(address, false);
             (now + LOCAL_PROBES[0], now + self.config.tunables.seek_delay)
         };

@@ -51,10 +51,21 @@ fn every_known_client_is_asked_by_unicast_and_everybody_only_above_the_cap() {
     bench.serve(mac(2), &[v6(12)]);
     bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
     let unicast = |n| Action::Probe { interface: BRIDGE, address: v6(1), client: Some(mac(n)) };
-    assert_eq!(bench.actions(), [unicast(1), unicast(2)]);
+    assert_eq!(bench.actions(), [Action::LookupRoute(v6(1)), unicast(1), unicast(2)]);
     bench.serve(mac(3), &[v6(13)]);
     bench.input(Input::PacketForUnknown(packet(v6(2), 1)));
-    assert_eq!(bench.actions(), [everybody(v6(2))]);
+    assert_eq!(bench.actions(), [Action::LookupRoute(v6(2)), everybody(v6(2))]);
+}
+
+#[test]
+fn a_packet_that_is_read_after_the_news_of_its_route_goes_back_at_once() {
+    let mut bench = Bench::new();
+    bench.input(Input::HostRouteSeen(v6(1)));
+    bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
+    assert!(bench.actions().contains(&Action::LookupRoute(v6(1))));
+    bench.input(Input::RouteLookedUp { address: v6(1), found: host_route() });
+    assert_eq!(released(&bench.actions()), [1]);
+    assert!(seeks(&bench.pass(Duration::from_secs(1))).is_empty(), "nobody needs to be asked");
 }
 
 #[test]
@@ -97,7 +108,7 @@ fn a_packet_that_waited_five_seconds_is_answered_unreachable() {
     assert_eq!(bench.actions(), [Action::SendUnreachable { to, packet: packet(v6(1), 2) }], "negative cache");
     bench.pass(Duration::from_secs(6));
     bench.input(Input::PacketForUnknown(packet(v6(1), 3)));
-    assert_eq!(bench.actions(), [everybody(v6(1))], "sought anew");
+    assert_eq!(bench.actions(), [Action::LookupRoute(v6(1)), everybody(v6(1))], "sought anew");
 }
 
 #[test]
