@@ -21,6 +21,7 @@ mod hostile;
 mod isolate;
 mod lab;
 mod life;
+mod lossless;
 mod measure;
 mod mixed;
 mod probe;
@@ -31,6 +32,7 @@ mod scale;
 mod snippets;
 mod snooping;
 mod sys;
+mod trail;
 mod ubus;
 mod uci;
 mod watch;
@@ -103,6 +105,7 @@ fn main() -> ExitCode {
         roam::TESTS,
         snippets::TESTS,
         relay::TESTS,
+        lossless::TESTS,
         attach::TESTS,
         snooping::TESTS,
         addresses::TESTS,

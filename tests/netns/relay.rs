@@ -12,11 +12,12 @@ use std::time::Duration;
 use crate::client::Client;
 use crate::daemon::{Daemon, Kind};
 use crate::lab::{Lab, Plan, ip};
-use crate::measure::{Outcome, bound, eventually, measure, must, percentile, spread};
+use crate::measure::{Outcome, SchedulingDelay, bound, eventually, measure, must, percentile, say, spread};
 use crate::probe::{Flow, INTERVAL, PORT};
 use crate::roam::{attach, served_by};
 use crate::routing::Routing;
 use crate::sys::{self, PacketSocket};
+use crate::trail::Trail;
 use crate::{Needs, Test, long};
 
 /// The tests of this file.
@@ -31,8 +32,9 @@ pub const TESTS: &[Test] = &[
 
 /// The numbers of probes that nodes put on their client ports, and of echoes that came in there.
 #[derive(Clone, Default)]
-struct Seen {
-    to_clients: BTreeSet<u32>,
+pub struct Seen {
+    /// Put on client ports.
+    pub to_clients: BTreeSet<u32>,
     from_clients: BTreeSet<u32>,
     /// Of fragments by their identification: the number, which the first one has, and the offsets.
     parts: BTreeMap<u32, (Option<u32>, BTreeSet<u16>)>,
@@ -83,14 +85,16 @@ impl Seen {
     }
 }
 
-struct Air {
+/// Listens at the client ports of all nodes.
+pub struct Air {
     seen: Arc<Mutex<Seen>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Air {
-    fn watch(lab: &Lab) -> Self {
+    /// Begins.
+    pub fn watch(lab: &Lab) -> Self {
         let (seen, stop) = (Arc::new(Mutex::default()), Arc::new(AtomicBool::new(false)));
         let watch = |node: &String| {
             let socket = PacketSocket::open(node, "ap0");
@@ -100,7 +104,8 @@ impl Air {
         Self { threads: lab.nodes.iter().map(watch).collect(), seen, stop }
     }
 
-    fn stop(mut self) -> Seen {
+    /// Ends: what was seen.
+    pub fn stop(mut self) -> Seen {
         std::thread::sleep(Duration::from_millis(100));
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
@@ -122,7 +127,7 @@ fn listen(socket: &PacketSocket, seen: &Mutex<Seen>, stop: &AtomicBool) {
 
 /// What some roams under traffic came to.
 #[derive(Default, Debug)]
-struct Loss {
+pub struct Loss {
     sent: usize,
     lost_down: usize,
     lost_up: usize,
@@ -133,6 +138,8 @@ struct Loss {
     refused: u32,
     /// How long after the client moved the lost ones were sent, in ms.
     when: Vec<u128>,
+    /// Their numbers.
+    missing: Vec<u32>,
 }
 
 impl Loss {
@@ -168,10 +175,12 @@ impl Loss {
                     Some((sent - moved).as_millis())
                 })
                 .collect(),
+            missing: missing.iter().copied().filter(|number| !air.all_of(*number)).collect(),
         }
     }
 
-    fn tell(&self, what: &str) {
+    /// Reports them.
+    pub fn tell(&self, what: &str) {
         measure(
             what,
             format!(
@@ -193,7 +202,8 @@ impl Loss {
         );
     }
 
-    fn judge(&self, p99: Duration) -> Outcome {
+    /// Demands that nothing was lost, and the bound for the gaps.
+    pub fn judge(&self, p99: Duration) -> Outcome {
         must(self.lost_down + self.lost_up == 0, format!("{} packets lost", self.lost_down + self.lost_up))?;
         must(self.duplicated == 0, format!("{} packets twice", self.duplicated))?;
         must(self.refused == 0, "the sender was told that the client is unreachable")?;
@@ -201,8 +211,9 @@ impl Loss {
     }
 }
 
-/// Moves the client along `way` under probes of so many bytes.
-fn roams(
+/// Moves the client along `way` under probes of so many bytes. A gap is less the longest time for which the machine let a sleeper wait
+/// meanwhile: who sends the probes and echoes them waits likewise.
+pub fn roams(
     lab: &Lab,
     client: &Client,
     v6: bool,
@@ -216,10 +227,12 @@ fn roams(
     must(eventually(Duration::from_secs(30), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
     std::thread::sleep(Duration::from_millis(500));
     let air = Air::watch(lab);
+    let mut trail = Trail::watch(lab);
     std::thread::sleep(Duration::from_millis(200));
     let start = sys::now();
     let (mut gaps, mut moves) = (Vec::new(), Vec::new());
     for node in way {
+        let delay = SchedulingDelay::start();
         let moved = sys::now();
         moves.push(moved);
         client.roam(Some(*node));
@@ -228,16 +241,23 @@ fn roams(
         must(here, format!("never served at {}", lab.nodes[*node]))?;
         std::thread::sleep(Duration::from_millis(700));
         let until = sys::now().saturating_sub(Duration::from_millis(100));
-        gaps.push(flow.report(moved.saturating_sub(Duration::from_millis(50)), until).gap);
+        let gap = flow.report(moved.saturating_sub(Duration::from_millis(50)), until).gap;
+        gaps.push(gap.saturating_sub(delay.stop()));
     }
     let end = sys::now();
     std::thread::sleep(Duration::from_secs(1));
     let air = air.stop();
+    trail.stop();
     let loss = Loss::count(&flow, start, end, &moves, &air);
-    Ok(Loss { gaps, ..loss })
+    for number in loss.missing.iter().take(20) {
+        say(&format!("lost: {}", trail.of(*number)));
+    }
+    // A socket is not told of most of them.
+    Ok(Loss { gaps, refused: loss.refused.max(trail.errors() as u32), ..loss })
 }
 
-fn way(count: usize) -> Vec<usize> {
+/// From end to end.
+pub fn way(count: usize) -> Vec<usize> {
     (0..count).map(|turn| if turn % 2 == 0 { 2 } else { 0 }).collect()
 }
 
@@ -261,7 +281,7 @@ fn bird() -> Outcome {
         for daemon in &mut daemons {
             daemon.signal(libc::SIGTERM);
             daemon.wait(Duration::from_secs(3));
-            crate::measure::say(&daemon.log_end());
+            say(&daemon.log_end());
         }
     }
     loss.judge(Duration::from_millis(25))

@@ -7,6 +7,9 @@ use std::process::{Child, Command, Stdio};
 /// Where babeld tells what it knows, at every node on ::1.
 pub const BABELD_PORT: u16 = 33123;
 
+/// A prefix that routing daemons export beside the hosts, where a node has a static route to it.
+pub const BESIDE: &str = "2001:db8:9::/64";
+
 const REFLECT: &str = "reflect-kernel-metric";
 
 /// The babeld that L3ROAMD_BABELD names, else the system's.
@@ -75,18 +78,22 @@ pub fn manual(name: &str) -> String {
     block.join("\n") + "\n"
 }
 
-/// What the manual recommends, with this node's number in it.
+/// What the manual recommends, with this node's number in it and the prefix beside.
 fn bird_configuration(node: usize) -> String {
     let (theirs, ours) = ("router id 10.255.0.1;", format!("router id 10.255.0.{};", node + 1));
     let text = manual("bird2");
     assert!(text.contains(theirs), "the manual's block has no line {theirs}");
+    let text = ["filter learnt {", "filter roam {"].iter().fold(text, |text, filter| {
+        assert!(text.contains(filter), "the manual's block has no {filter}");
+        text.replace(filter, &format!("{filter}\n  if net = {BESIDE} then accept;"))
+    });
     format!("log stderr all;\n{}", text.replace(theirs, &ours))
 }
 
-/// What the manual recommends, with or without the line that hands babeld's metrics to the kernel.
+/// What the manual recommends with the prefix beside, with or without the line that hands babeld's metrics to the kernel.
 fn babeld(name: &str, run: &Path, reflecting: bool) -> Child {
     let configuration = run.join(format!("{name}.babeld.conf"));
-    let mut text = manual("babeld");
+    let mut text = format!("redistribute ip {BESIDE} proto 4 allow\n{}", manual("babeld"));
     if !reflecting {
         text = text
             .lines()

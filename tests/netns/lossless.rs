@@ -1,0 +1,123 @@
+//! Handover without loss, further cases: other routing daemons, a prefix beside the hosts, the end of the detour, a whole crowd.
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::crowd::{self, Crowd};
+use crate::daemon::{Daemon, Kind};
+use crate::lab::{CORRESPONDENT, Lab, Plan, ip};
+use crate::measure::{Outcome, eventually, measure, must};
+use crate::probe::{Flow, INTERVAL, PORT};
+use crate::relay::{Air, roams, way};
+use crate::roam::{attach, served_by};
+use crate::routing::{BESIDE, Routing};
+use crate::trail::Trail;
+use crate::watch::{SERVED, What};
+use crate::{Needs, Test, long, sys};
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[
+    ("no_packet_is_lost_in_a_roam_where_bird_routes_with_a_prefix_beside", Needs::Bird, || {
+        beside(Routing::Bird)
+    }),
+    ("no_packet_is_lost_in_a_roam_where_babeld_routes_with_a_prefix_beside", Needs::AnyBabeld, || {
+        beside(Routing::Babeld)
+    }),
+    ("after_the_overlap_packets_go_by_the_kernel_and_not_through_the_relay", Needs::Nothing, detour_ends),
+    ("no_packet_is_lost_where_a_thousand_clients_roam_at_once", Needs::Nothing, crowd_roams),
+];
+
+/// Every node but the correspondent's exports a prefix, too.
+fn beside(routing: Routing) -> Outcome {
+    let mut lab = Lab::new(Plan { routing, ..Plan::default() });
+    for node in [0, 2] {
+        ip(&lab.nodes[node], &format!("-6 route add {BESIDE} dev {} proto static", lab.client_interface()));
+    }
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    let loss = roams(&lab, &client, true, &way(if long() { 100 } else { 6 }), 64)?;
+    loss.tell(&format!("loss in roams, {routing:?}, a /64 beside"));
+    loss.judge(Duration::from_millis(25))
+}
+
+/// The correspondent is at the old node.
+fn detour_ends() -> Outcome {
+    let mut lab = Lab::new(Plan::default());
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    attach(&lab, &client, true, 1)?;
+    let flow = Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL);
+    must(eventually(Duration::from_secs(5), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    let mut trail = Trail::watch(&lab);
+    let moved = client.roam(Some(2));
+    client.ask_gateway(true);
+    must(eventually(Duration::from_secs(3), || served_by(&lab, &client, true, 2)), "never served")?;
+    // The overlap, and a while.
+    std::thread::sleep(Duration::from_secs(13));
+    let end = sys::now();
+    std::thread::sleep(Duration::from_millis(300));
+    trail.stop();
+    let last = trail.last_detour().unwrap_or_default().saturating_sub(moved);
+    let report = flow.report(moved + Duration::from_millis(500), end);
+    measure(
+        "a host at the old node sends on",
+        format!(
+            "last detour {:.2} s after the move; lost {} of {}",
+            last.as_secs_f64(),
+            report.lost,
+            report.sent
+        ),
+    );
+    must(last > Duration::from_secs(5), "there was no detour")?;
+    must(last <= Duration::from_secs(11), "packets are relayed after the overlap")?;
+    must(report.lost == 0, format!("{} packets lost", report.lost))
+}
+
+/// A thousand clients roam while packets come for a hundred of them: each is put on a client port.
+fn crowd_roams() -> Outcome {
+    let (count, spoken_to): (u32, u32) = (1000, 100);
+    let mut lab = Lab::new(Plan::default());
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let crowd = Crowd::new(&mut lab, count);
+    crowd.roam(Some(0));
+    std::thread::sleep(Duration::from_millis(500));
+    crowd.ask_gateway_each(0..count, 500);
+    let at = |node: usize| lab.watch.count(node, What::Route(SERVED));
+    let all = count as usize;
+    must(eventually(Duration::from_secs(5), || at(0) == all), format!("{} of {count} learned", at(0)))?;
+    std::thread::sleep(Duration::from_secs(2));
+    let air = Air::watch(&lab);
+    std::thread::sleep(Duration::from_millis(200));
+    let socket = sys::inside(CORRESPONDENT, || UdpSocket::bind("[::]:0")).expect("bind the correspondent");
+    let roaming = std::sync::atomic::AtomicBool::new(true);
+    let sent = std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let mut number: u32 = 0;
+            while roaming.load(std::sync::atomic::Ordering::Relaxed) {
+                let to = (crowd::v6(number % spoken_to * (count / spoken_to)), PORT);
+                if socket.send_to(&number.to_be_bytes(), to).is_ok() {
+                    number += 1;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            number
+        });
+        std::thread::sleep(Duration::from_secs(1));
+        crowd.roam(Some(2));
+        crowd.ask_gateway_each(0..count, 20_000);
+        eventually(Duration::from_secs(15), || at(2) == all && at(0) == 0);
+        std::thread::sleep(Duration::from_secs(2));
+        roaming.store(false, std::sync::atomic::Ordering::Relaxed);
+        sender.join().unwrap_or_default()
+    });
+    must(at(2) == all && at(0) == 0, "not all clients moved")?;
+    std::thread::sleep(Duration::from_secs(2));
+    let seen = air.stop();
+    let lost: Vec<u32> = (0..sent).filter(|number| !seen.to_clients.contains(number)).collect();
+    measure(
+        &format!("{count} clients roam, packets come for {spoken_to}"),
+        format!("{sent} sent, {} lost", lost.len()),
+    );
+    must(lost.is_empty(), format!("{} packets lost: {lost:?}", lost.len()))
+}
