@@ -140,6 +140,13 @@ impl Flow {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).sent.get(number as usize).copied()
     }
 
+    /// The last time before `time` at which a probe reached the client.
+    #[allow(dead_code, reason = "tests/wifi asks for it")]
+    pub fn last_arrival(&self, time: Duration) -> Option<Duration> {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.arrived.iter().map(|entry| entry.1).filter(|at| *at < time).max()
+    }
+
     /// The time of the first probe that came back of those sent since `since`.
     pub fn first_return(&self, since: Duration) -> Option<Duration> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,8 @@ use crate::air::{self, STATION, move_radio};
 use crate::daemon::Kind;
 use crate::lab::{ip, ip_batch};
 use crate::measure::{Outcome, eventually, measure, must};
+use crate::probe::Flow;
+use crate::roam::OnAir;
 use crate::signs::Sign;
 use crate::site::Site;
 use crate::watch::{SERVED, What};
@@ -26,6 +28,7 @@ pub const TESTS: &[Test] = &[
     ("c_a_station_silent_after_dad", Kind::C, |site| new_addresses(site, Kind::C)),
     ("a_station_that_leaves_is_not_routed_any_more", Kind::Ours, |site| leave(site, Kind::Ours)),
     ("c_a_station_that_leaves", Kind::C, |site| leave(site, Kind::C)),
+    ("packets_wait_for_a_station_that_leaves_and_returns", Kind::Ours, waits),
     ("a_mesh_neighbour_is_no_client", Kind::Ours, mesh_neighbour),
 ];
 
@@ -196,6 +199,49 @@ fn leave(site: &mut Site, kind: Kind) -> Outcome {
     );
     let good = after.iter().all(|at| at.is_some_and(|at| at <= 10.0));
     must(good || kind == Kind::C, "a host route led to the client interface 10 ms after DEL_STATION")
+}
+
+/// A station leaves under traffic and is back, at either access point, before the lost age is over.
+fn waits(site: &mut Site) -> Outcome {
+    site.start(Kind::Ours);
+    let node = site.air.station.attach().node;
+    must(site.introduce(node), "a station that talks is not served")?;
+    let flow = Flow::start(site.air.station.v6[0].into(), Some(STATION), Duration::from_millis(20));
+    let air = OnAir::watch(site);
+    let (mut away, mut waited, mut node) = (Vec::new(), Vec::new(), node);
+    for _ in 0..turns() {
+        std::thread::sleep(Duration::from_millis(500));
+        let left = sys::now();
+        site.air.station.leave();
+        let is_gone = || site.air.signs.first(left, Some(node), Sign::Gone, site.air.station.mac);
+        must(
+            eventually(Duration::from_secs(5), || is_gone().is_some()),
+            "the kernel never told that it left",
+        )?;
+        let gone = is_gone().map_or(left, |gone| gone.at);
+        std::thread::sleep(Duration::from_secs(1));
+        let back = site.air.station.attach();
+        std::thread::sleep(Duration::from_millis(700));
+        let (sent, arrived, _) = flow.numbers(left, back.at);
+        let (on_air, lost) = air.missing(&flow, left, back.at);
+        away.push(Some(since(back.at, gone)));
+        waited.push(arrived.len());
+        println!(
+            "log {} sent while away, on the air {on_air}, lost {lost:?}, arrived {arrived:?}",
+            sent.len()
+        );
+        must(lost.is_empty(), format!("lost while the station was away: {} of {}", lost.len(), sent.len()))?;
+        must(arrived.is_sorted(), format!("not in order: {arrived:?}"))?;
+        must(arrived.len() + on_air == sent.len(), "packets came twice")?;
+        node = back.node;
+    }
+    drop((flow, air));
+    site.air.station.leave();
+    measure(
+        "Wi-Fi, a station leaves under traffic and returns",
+        format!("away for {}; packets that waited and came in order {waited:?}", milliseconds(&away)),
+    );
+    must(waited.iter().all(|count| *count > 0), "nothing waited")
 }
 
 /// The neighbour says nothing itself: only nl80211 tells of it, as a station like any other.
