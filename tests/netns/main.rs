@@ -32,6 +32,7 @@ mod scale;
 mod snippets;
 mod snooping;
 mod sys;
+mod throughput;
 mod trail;
 mod ubus;
 mod uci;
@@ -53,6 +54,8 @@ enum Needs {
     Babeld,
     /// Debian's will do.
     AnyBabeld,
+    /// Links of a given rate.
+    Shaping,
     C,
 }
 
@@ -75,6 +78,7 @@ fn missing(needs: Needs) -> Option<String> {
             Some("set L3ROAMD_BABELD to a babeld of 1.13 or newer".into())
         }
         Needs::AnyBabeld if !program(&routing::babeld_program()) => Some("needs babeld".into()),
+        Needs::Shaping if !throughput::can_shape() => Some("needs tc and the kernel's sch_tbf".into()),
         Needs::C if Kind::C.program().is_none() => Some("set L3ROAMD_C to the C daemon".into()),
         _ => None,
     }
@@ -106,6 +110,7 @@ fn main() -> ExitCode {
         snippets::TESTS,
         relay::TESTS,
         lossless::TESTS,
+        throughput::TESTS,
         attach::TESTS,
         snooping::TESTS,
         addresses::TESTS,

@@ -128,14 +128,22 @@ fn listen(socket: &PacketSocket, seen: &Mutex<Seen>, stop: &AtomicBool) {
 /// What some roams under traffic came to.
 #[derive(Default, Debug)]
 pub struct Loss {
-    sent: usize,
-    lost_down: usize,
-    lost_up: usize,
-    on_air: usize,
-    duplicated: usize,
-    reordered: usize,
-    gaps: Vec<Duration>,
-    refused: u32,
+    /// Probes in all.
+    pub sent: usize,
+    /// Probes that no node put on a client port.
+    pub lost_down: usize,
+    /// Echoes that a node took in and that did not come back.
+    pub lost_up: usize,
+    /// Probes that were on the air.
+    pub on_air: usize,
+    /// Probes that came again.
+    pub duplicated: usize,
+    /// Probes that came after a later one.
+    pub reordered: usize,
+    /// The longest gap of each roam.
+    pub gaps: Vec<Duration>,
+    /// ICMP errors.
+    pub refused: u32,
     /// How long after the client moved the lost ones were sent, in ms.
     when: Vec<u128>,
     /// Their numbers.
@@ -143,7 +151,8 @@ pub struct Loss {
 }
 
 impl Loss {
-    fn count(flow: &Flow, from: Duration, until: Duration, moves: &[Duration], air: &Seen) -> Self {
+    /// Of the probes sent between two times.
+    pub fn count(flow: &Flow, from: Duration, until: Duration, moves: &[Duration], air: &Seen) -> Self {
         let (sent, arrived, returned) = flow.numbers(from, until);
         let set = |list: &[u32]| list.iter().copied().collect::<BTreeSet<u32>>();
         let (down, up) = (set(&arrived), set(&returned));
@@ -179,7 +188,7 @@ impl Loss {
         }
     }
 
-    /// Reports them.
+    /// Says it.
     pub fn tell(&self, what: &str) {
         measure(
             what,
@@ -220,10 +229,21 @@ pub fn roams(
     way: &[usize],
     bytes: usize,
 ) -> Result<Loss, crate::measure::Trouble> {
+    roams_under(lab, client, v6, way, (INTERVAL, bytes))
+}
+
+/// The same with the interval of the probes, too.
+pub fn roams_under(
+    lab: &Lab,
+    client: &Client,
+    v6: bool,
+    way: &[usize],
+    (interval, bytes): (Duration, usize),
+) -> Result<Loss, crate::measure::Trouble> {
     attach(lab, client, v6, 0)?;
     // The routing has settled, and knows the client.
     std::thread::sleep(Duration::from_secs(if lab.plan.routing == Routing::Ideal { 1 } else { 5 }));
-    let flow = Flow::of_size(client.address(v6), Some(&client.namespace), INTERVAL, bytes);
+    let flow = Flow::of_size(client.address(v6), Some(&client.namespace), interval, bytes);
     must(eventually(Duration::from_secs(30), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
     std::thread::sleep(Duration::from_millis(500));
     let air = Air::watch(lab);

@@ -96,6 +96,21 @@ pub fn enlarge_receive_buffer(descriptor: i32) {
     }
 }
 
+/// Has a TCP connection controlled by this algorithm. Whether the kernel has it.
+pub fn control_congestion(connection: &std::net::TcpStream, algorithm: &str) -> bool {
+    // SAFETY: the value points to bytes whose length is given; the call only reads it.
+    let result = unsafe {
+        libc::setsockopt(
+            connection.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_CONGESTION,
+            algorithm.as_ptr().cast(),
+            algorithm.len() as libc::socklen_t,
+        )
+    };
+    result == 0
+}
+
 /// The index of an interface in the calling thread's namespace.
 pub fn interface_index(name: &str) -> Option<u32> {
     let name = CString::new(name).ok()?;

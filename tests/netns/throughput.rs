@@ -1,0 +1,230 @@
+//! How much gets through while a client roams: a stream of large packets, a TCP transfer over links of a given rate.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::daemon::{Daemon, Kind};
+use crate::lab::{CORRESPONDENT, Lab, Plan};
+use crate::measure::{Outcome, Trouble, bound, eventually, measure, must};
+use crate::relay::{roams_under, way};
+use crate::roam::{attach, served_by};
+use crate::{Needs, Test, long, sys};
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[
+    ("ten_megabits_of_large_packets_survive_roams", Needs::Nothing, stream),
+    ("a_tcp_transfer_hardly_notices_roams", Needs::Shaping, transfers),
+];
+
+/// With the headers 1400 bytes.
+const PAYLOAD: usize = 1352;
+/// 1400 bytes each time make 10 Mbit/s.
+const TURN: Duration = Duration::from_micros(1120);
+/// How long a client stays: each roam costs what was on the air, and what TCP makes of that.
+const STAY: Duration = Duration::from_millis(1500);
+/// How long a connection may take to be made.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Roams in the short form.
+pub const SHORT: usize = 6;
+const PORT: u16 = 7778;
+const RATE: &str = "50mbit";
+
+fn stream() -> Outcome {
+    let mut lab = Lab::new(Plan::default());
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    let loss = roams_under(&lab, &client, true, &way(if long() { 20 } else { 10 }), (TURN, PAYLOAD))?;
+    loss.tell("loss in roams, 10 Mbit/s of 1400-byte packets each way");
+    // What it costs in time other tests judge: this one keeps a small machine busy.
+    loss.judge(Duration::from_secs(1))
+}
+
+/// A run without roams, then one with them, in the same lab; three times in the long form.
+fn transfers() -> Outcome {
+    let mut lab = Lab::new(Plan::default());
+    shape(&lab);
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    let (runs, count) = if long() { (3, 20) } else { (1, SHORT) };
+    let (mut shares, mut timeouts) = (Vec::new(), 0);
+    for _ in 0..runs {
+        let resting = transfer(&lab, &client, &vec![0; count])?;
+        let roaming = transfer(&lab, &client, &way(count))?;
+        let share = roaming.rate / resting.rate;
+        measure(
+            &format!("TCP to a client over links of 50 Mbit/s, {count} roams"),
+            format!(
+                "{:.1} % of that at rest; at rest {}; roaming {}",
+                share * 100.0,
+                resting.line(),
+                roaming.line()
+            ),
+        );
+        shares.push((share * 1000.0) as usize);
+        timeouts += roaming.timeouts;
+    }
+    must(timeouts == 0, format!("{timeouts} retransmission timeouts"))?;
+    let median = crate::measure::percentile(&shares, 50);
+    bound(median >= 950, format!("{}.{} % of the transfer at rest", median / 10, median % 10))
+}
+
+/// What a transfer came to.
+pub struct Transfer {
+    /// Bytes per second that the client read.
+    pub rate: f64,
+    /// Retransmission timeouts of the sender.
+    pub timeouts: u32,
+    /// Segments it sent again.
+    pub again: u32,
+}
+
+impl Transfer {
+    /// For people.
+    pub fn line(&self) -> String {
+        let rate = self.rate * 8.0 / 1e6;
+        format!("{rate:.1} Mbit/s, {} segments sent again, {} timeouts", self.again, self.timeouts)
+    }
+}
+
+/// Whether links can be given a rate on this machine.
+pub fn can_shape() -> bool {
+    let tc = |words: &str| {
+        Command::new("tc").args(words.split(' ')).output().is_ok_and(|out| out.status.success())
+    };
+    tc(&format!("qdisc replace dev lo root tbf rate {RATE} burst 32k latency 20ms"))
+        && tc("qdisc del dev lo root")
+}
+
+/// Gives all mesh links their rate, in both directions, with a queue of 20 ms.
+pub fn shape(lab: &Lab) {
+    for (node, name) in lab.nodes.iter().enumerate() {
+        for interface in lab.mesh_interfaces(node) {
+            let words = format!(
+                "-n {name} qdisc replace dev {interface} root tbf rate {RATE} burst 32k latency 20ms"
+            );
+            let status = Command::new("tc").args(words.split(' ')).status().expect("tc");
+            assert!(status.success(), "tc {words}");
+        }
+    }
+}
+
+/// Sends to the client, which goes along `way` from the first node; from a node to the same is a stay.
+pub fn transfer(lab: &Lab, client: &Client, way: &[usize]) -> Result<Transfer, Trouble> {
+    attach(lab, client, true, 0)?;
+    std::thread::sleep(Duration::from_secs(1));
+    let stream = Stream::start(client)?;
+    std::thread::sleep(STAY);
+    let (before, start, read) = (counters(), sys::now(), stream.read());
+    let mut at = 0;
+    for node in way {
+        let due = sys::now() + STAY;
+        if *node != at {
+            client.roam(Some(*node));
+            client.ask_gateway(true);
+            let here = eventually(Duration::from_secs(3), || served_by(lab, client, true, *node));
+            must(here, format!("never served at {}", lab.nodes[*node]))?;
+            at = *node;
+        }
+        std::thread::sleep(due.saturating_sub(sys::now()));
+    }
+    let read = stream.read().wrapping_sub(read);
+    let lasted = sys::now() - start;
+    let after = counters();
+    drop(stream);
+    let count = |name: &str| {
+        let of = |all: &[(String, u32)]| {
+            all.iter().find(|(found, _)| found == name).map_or(0, |(_, value)| *value)
+        };
+        of(&after).wrapping_sub(of(&before))
+    };
+    Ok(Transfer {
+        rate: read as f64 / lasted.as_secs_f64(),
+        timeouts: count("TCPTimeouts"),
+        again: count("RetransSegs"),
+    })
+}
+
+/// The correspondent's counters of TCP by their names.
+fn counters() -> Vec<(String, u32)> {
+    let text = sys::inside(CORRESPONDENT, || {
+        ["netstat", "snmp"]
+            .map(|name| std::fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default())
+    });
+    let lines: Vec<&str> = text.iter().flat_map(|text| text.lines()).collect();
+    let pairs = lines.chunks_exact(2).flat_map(|pair| {
+        let values = pair[1].split_whitespace().map(|value| value.parse().unwrap_or(0));
+        pair[0].split_whitespace().map(str::to_owned).zip(values).collect::<Vec<_>>()
+    });
+    pairs.collect()
+}
+
+/// A connection from the correspondent to a client, as full as it gets.
+pub struct Stream {
+    read: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Stream {
+    /// Connects, and waits until it flows.
+    pub fn start(client: &Client) -> Result<Self, Trouble> {
+        let (read, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let listener =
+            sys::inside(&client.namespace, || TcpListener::bind((client.v6, PORT))).expect("listen");
+        let to = (client.v6, PORT).into();
+        let mut sender = sys::inside(CORRESPONDENT, || TcpStream::connect_timeout(&to, PATIENCE))
+            .map_err(|error| Trouble::Broken(format!("no connection to the client: {error}")))?;
+        // What most senders have, whatever this machine prefers.
+        if !sys::control_congestion(&sender, "cubic") {
+            crate::measure::say("this kernel has no cubic: TCP is controlled by what it has");
+        }
+        let (mut receiver, _) = listener.accept().expect("the connection that was made");
+        let patience = Some(Duration::from_millis(100));
+        receiver.set_read_timeout(patience).expect("a timeout");
+        sender.set_write_timeout(patience).expect("a timeout");
+        let taking = std::thread::spawn({
+            let (read, stop) = (Arc::clone(&read), Arc::clone(&stop));
+            move || {
+                let mut buffer = vec![0; 1 << 17];
+                while !stop.load(Ordering::Relaxed) {
+                    if let Ok(count) = receiver.read(&mut buffer) {
+                        read.fetch_add(count, Ordering::Relaxed);
+                    }
+                }
+            }
+        });
+        let giving = std::thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || {
+                let buffer = vec![0; 1 << 16];
+                while !stop.load(Ordering::Relaxed) {
+                    // What does not fit yet goes the next time.
+                    let _ = sender.write(&buffer);
+                }
+            }
+        });
+        let stream = Self { read, stop, threads: vec![taking, giving] };
+        must(eventually(Duration::from_secs(10), || stream.read() > 1 << 20), "the transfer does not begin")?;
+        Ok(stream)
+    }
+
+    /// Bytes that the client has read.
+    pub fn read(&self) -> usize {
+        self.read.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
