@@ -11,6 +11,7 @@
 
 mod addresses;
 mod attach;
+mod bench;
 mod capture;
 mod client;
 mod crowd;
@@ -89,8 +90,9 @@ fn main() -> ExitCode {
         ubus::broker::serve(socket);
         return ExitCode::SUCCESS;
     }
-    let demo = std::env::args().nth(1).is_some_and(|word| word == "demo");
-    if !demo {
+    let word = std::env::args().nth(1).unwrap_or_default();
+    let (demo, bench) = (word == "demo", word == "bench");
+    if !demo && !bench {
         // Wrong arguments, and --help, end here already.
         let _ = Arguments::from_args();
     }
@@ -101,6 +103,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
         demo::run(std::env::args().nth(2).and_then(|count| count.parse().ok()).unwrap_or(4));
+        return ExitCode::SUCCESS;
+    }
+    if bench {
+        if let Some(reason) = impossible.or_else(|| missing(Needs::Nothing)) {
+            println!("The benchmark cannot run here: {reason}.");
+            return ExitCode::FAILURE;
+        }
+        bench::run();
         return ExitCode::SUCCESS;
     }
     let mut arguments = Arguments::from_args();
