@@ -81,6 +81,9 @@ use timers::{Deadlines, Timer};
 /// More addresses of this node than this are not remembered: no router has them.
 const MAX_OWN_ADDRESSES: usize = 4096;
 
+/// An empty queue keeps the memory of this many outputs. A burst makes it a hundred times as long.
+const KEPT_OUTPUTS: usize = 64;
+
 /// The decisions of one node. See [`Engine::handle`] and [`Engine::poll`].
 #[derive(Debug)]
 pub struct Engine {
@@ -227,7 +230,11 @@ impl Engine {
 
     /// The next output, in order; `None` where there is none now.
     pub fn poll(&mut self) -> Option<Output> {
-        self.queue.pop_front()
+        let next = self.queue.pop_front();
+        if next.is_none() && self.queue.capacity() > KEPT_OUTPUTS {
+            self.queue = VecDeque::new();
+        }
+        next
     }
 
     /// When [`Input::Timeout`] is wanted, and why. May change with every `handle` and `command`. Never after the end.

@@ -167,3 +167,14 @@ fn unacknowledged_infos_are_bounded() {
     assert!(bench.engine.former.len() <= 3 && bench.engine.former_holders.len() <= 3);
     assert_eq!(bench.sent().len(), 6, "each claim is answered all the same");
 }
+
+#[test]
+fn a_burst_leaves_no_long_queue_behind() {
+    let mut bench = Bench::new();
+    for n in 0..500 {
+        bench.hears(mac(n), v6(n));
+    }
+    assert!(bench.engine.queue.capacity() > KEPT_OUTPUTS);
+    bench.drain();
+    assert!(bench.engine.queue.capacity() <= KEPT_OUTPUTS);
+}
