@@ -62,7 +62,7 @@ impl Engine {
             entry.last_seen = now;
             entry.probes = 0;
             entry.schedule = Schedule::Liveness;
-            let contested = entry.rival.take();
+            let contested = self.rivals.remove(&address);
             let before = std::mem::replace(&mut entry.state, AddressState::Active);
             if let Some(rival) = contested {
                 self.tell(Notice::AddressContested { address, holder: mac, rival });
@@ -235,7 +235,8 @@ impl Engine {
     fn address_silent(&mut self, mac: Mac, address: IpAddr) {
         let Some(client) = self.clients.get_mut(&mac) else { return };
         let Some(entry) = client.addresses.get_mut(&address) else { return };
-        let rival = entry.rival.take();
+        let holds = self.holders.get(&address) == Some(&mac);
+        let rival = if holds { self.rivals.remove(&address) } else { None };
         let adopted = entry.schedule == Schedule::Adoption;
         let before = std::mem::replace(&mut entry.state, AddressState::Inactive);
         if before.in_use() {
@@ -268,6 +269,7 @@ impl Engine {
         self.timers.clear(&Timer::Address(mac, address));
         if self.holders.get(&address) == Some(&mac) {
             self.holders.remove(&address);
+            self.rivals.remove(&address);
         }
     }
 
@@ -286,7 +288,6 @@ impl Engine {
             source,
             probes: 0,
             schedule: source.schedule(),
-            rival: None,
             route_stands: false,
             neighbour_stands: false,
         };
@@ -336,11 +337,7 @@ impl Engine {
         }
         self.counters.add(Counter::AddressContested);
         self.verify_now(holder, address);
-        if let Some(entry) =
-            self.clients.get_mut(&holder).and_then(|client| client.addresses.get_mut(&address))
-        {
-            entry.rival = Some(mac);
-        }
+        self.rivals.insert(address, mac);
         true
     }
 

@@ -121,8 +121,6 @@ pub struct Address {
     pub(super) probes: u8,
     /// Which schedule its probes follow.
     pub(super) schedule: Schedule,
-    /// Another client that wants it, while the holder is being asked.
-    pub(super) rival: Option<Mac>,
     /// The kernel has acknowledged its host route, and its neighbour entry.
     pub(super) route_stands: bool,
     pub(super) neighbour_stands: bool,
@@ -304,7 +302,7 @@ mod tests {
     fn clients_addresses_and_outputs_stay_small() {
         use crate::engine::{Action, Notice, Output};
         assert!(size_of::<Client>() <= 104, "{}", size_of::<Client>());
-        assert!(size_of::<Address>() <= 24, "{}", size_of::<Address>());
+        assert!(size_of::<Address>() <= 16, "{}", size_of::<Address>());
         assert!(size_of::<Output>() <= 56, "{}", size_of::<Output>());
         assert!(size_of::<Action>() <= 48, "{}", size_of::<Action>());
         assert!(size_of::<Notice>() <= 48, "{}", size_of::<Notice>());

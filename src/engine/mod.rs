@@ -99,6 +99,8 @@ pub struct Engine {
     /// The clients served here, and who of them holds an address. Boxed: a BTreeMap is half empty where keys come in order.
     clients: BTreeMap<Mac, Box<Client>>,
     holders: BTreeMap<IpAddr, Mac>,
+    /// Other clients that want addresses that are held, while the holders are being asked.
+    rivals: BTreeMap<IpAddr, Mac>,
     /// Stations that were not heard since they associated.
     arrivals: BTreeMap<Mac, stations::Arrival>,
     /// Clients that were here, and which of them had an address.
@@ -139,6 +141,7 @@ impl Engine {
             interfaces: interfaces::Interfaces::default(),
             clients: BTreeMap::new(),
             holders: BTreeMap::new(),
+            rivals: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             former: BTreeMap::new(),
             former_holders: BTreeMap::new(),

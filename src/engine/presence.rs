@@ -279,6 +279,7 @@ impl Engine {
             self.timers.clear(&Timer::Address(mac, *address));
             if self.holders.get(address) == Some(&mac) {
                 self.holders.remove(address);
+                self.rivals.remove(address);
             }
         }
         self.timers.clear(&Timer::Client(mac));
