@@ -3,7 +3,7 @@
 //! `L3ROAMD_UBUS_INCLUDE` and `L3ROAMD_UBUS_LIB` name the directories of headers and libraries that the compiler does not know by itself.
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/openwrt/ubus/libubus/build.rs");
     #[cfg(feature = "libubus")]
     libubus::build();
 }
