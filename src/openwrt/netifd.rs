@@ -1,7 +1,7 @@
 //! netifd: which devices its networks have.
 //!
 //! Configurations name networks (`lan`, `mesh_vpn`), the kernel knows devices. What netifd notifies is taken as a hint only: everything
-//! is read again ([`METHOD`]) and compared, for of several changes in a row only the last state can be seen.
+//! is read again (its method `dump`) and compared, for of several changes in a row only the last state can be seen.
 //!
 //! | netifd says | the network's device |
 //! |---|---|
