@@ -197,11 +197,13 @@ impl FromStr for Prefix {
         let invalid = || InvalidValue::new(text, "a prefix such as 2001:db8::/64 or 10.0.0.0/8");
         let (address, length) = text.split_once('/').ok_or_else(invalid)?;
         let address: IpAddr = address.parse().map_err(|_| invalid())?;
-        if length.is_empty() || !length.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(invalid());
-        }
-        Self::new(address, length.parse().map_err(|_| invalid())?)
+        Self::new(address, decimal(length).ok_or_else(invalid)?)
     }
+}
+
+/// The number that `text` is, written in decimal digits alone: `parse` would take a sign, too.
+pub fn decimal<T: FromStr>(text: &str) -> Option<T> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 /// Whether `address` is an IPv6 link-local unicast address (fe80::/10).

@@ -16,7 +16,7 @@ use crate::engine::config::{
     Config, Protocols, V4Prefix, node_address, node_client_prefix, plat_prefix, route_metric,
 };
 use crate::engine::{Command, command::GrammarError};
-use crate::net::{InterfaceName, InvalidValue, Prefix};
+use crate::net::{InterfaceName, InvalidValue, Prefix, decimal};
 use crate::openwrt::uci::settings::{add, path};
 use crate::openwrt::uci::{Directories, InterfaceRef, NoNetworks, Problem, Settings};
 
@@ -366,7 +366,7 @@ impl Draft {
         settings.sources.netlink &= !self.without_netlink;
         settings.sources.ndp &= !self.without_ndp;
         settings.sources.nl80211 &= !self.without_nl80211;
-        settings.source_hostapd &= !self.without_hostapd;
+        settings.sources.hostapd &= !self.without_hostapd;
         settings.ubus &= !self.without_ubus;
         replace(&mut settings.tunables.seek_delay, &self.seek_delay);
         replace(&mut settings.metric, &self.metric);
@@ -385,9 +385,7 @@ fn number(
     range: std::ops::RangeInclusive<u32>,
     expected: &'static str,
 ) -> Result<u32, InvalidValue> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let number = digits.then(|| text.parse().ok()).flatten();
-    number.filter(|n| range.contains(n)).ok_or_else(|| InvalidValue::new(text, expected))
+    decimal(text).filter(|n| range.contains(n)).ok_or_else(|| InvalidValue::new(text, expected))
 }
 
 fn v4_prefix(text: &str) -> Result<V4Prefix, InvalidValue> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::net::{InterfaceName, InvalidValue, Mac, Prefix};
+use crate::net::{InterfaceName, InvalidValue, Mac, Prefix, decimal};
 
 /// What can be asked of the daemon.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -362,8 +362,9 @@ pub fn client_prefix(text: &str) -> Result<Prefix, InvalidValue> {
 /// # Errors
 /// Where it is no number from 1 to 4294967295.
 pub fn table(text: &str) -> Result<u32, InvalidValue> {
-    let number = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    number.filter(|n| *n > 0).ok_or_else(|| InvalidValue::new(text, "a routing table from 1 to 4294967295"))
+    decimal(text)
+        .filter(|n| *n > 0)
+        .ok_or_else(|| InvalidValue::new(text, "a routing table from 1 to 4294967295"))
 }
 
 /// How long an address is sought where nobody says: as long as a packet for it would wait.
@@ -372,8 +373,7 @@ const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_SEEK_MILLIS: u64 = 9000;
 
 fn timeout(text: &str) -> Result<Duration, InvalidValue> {
-    let number = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    let millis = number.filter(|n| (1..=MAX_SEEK_MILLIS).contains(n));
+    let millis = decimal(text).filter(|n| (1..=MAX_SEEK_MILLIS).contains(n));
     let expected = "a time from 1 to 9000 milliseconds";
     millis.map(Duration::from_millis).ok_or_else(|| InvalidValue::new(text, expected))
 }

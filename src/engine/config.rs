@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::net::{InterfaceName, InvalidValue, Prefix, is_host_address};
+use crate::net::{InterfaceName, InvalidValue, Prefix, decimal, is_host_address};
 
 /// What the engine is configured to do. Interfaces and prefixes may be changed at run time by commands.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -146,8 +146,7 @@ pub fn node_client_prefix(text: &str) -> Result<Prefix, InvalidValue> {
 /// # Errors
 /// Where it is not from 1 to 65534.
 pub fn route_metric(text: &str) -> Result<u32, InvalidValue> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let metric = digits.then(|| text.parse().ok()).flatten().filter(|metric| (1..=65_534).contains(metric));
+    let metric = decimal(text).filter(|metric| (1..=65_534).contains(metric));
     metric.ok_or_else(|| InvalidValue::new(text, "a route metric from 1 to 65534"))
 }
 
