@@ -3,6 +3,7 @@
 //! Read by a parser of our own, which makes of a file what libuci makes of it: libuci would mix in what nobody has committed (`/tmp/.uci`), and is not
 //! on every machine. [`table`] has a row for each option; of it the schema and the default configuration are made.
 
+pub mod field;
 pub mod parser;
 mod problem;
 pub(crate) mod settings;

@@ -123,7 +123,6 @@ pub struct Settings {
     pub plat_prefix: Option<Ipv6Addr>,
     pub clat_interface: Option<InterfaceRef>,
     pub sources: Sources,
-    pub source_hostapd: bool,
     pub capture_device: InterfaceName,
     pub control_socket: Option<PathBuf>,
     pub ubus: bool,
@@ -157,7 +156,6 @@ impl Settings {
             plat_prefix: config.plat_prefix,
             clat_interface: None,
             sources: config.sources,
-            source_hostapd: true,
             capture_device: InterfaceName::capture(),
             control_socket: None,
             ubus: true,
@@ -238,7 +236,7 @@ impl Settings {
             client_bridge: None,
             export_table: self.export_table,
             plat_prefix: self.plat_prefix,
-            sources: Sources { hostapd: self.source_hostapd, ..self.sources },
+            sources: self.sources,
             tunables: self.tunables.clone(),
         }
     }
