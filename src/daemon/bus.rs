@@ -155,18 +155,11 @@ mod tests {
     use super::*;
     use crate::engine::Config;
     use crate::net::Mac;
-    use crate::openwrt::ubus::{Orders, Wake};
-
-    #[derive(Debug)]
-    struct Nobody;
-
-    impl Wake for Nobody {
-        fn wake(&self) {}
-    }
+    use crate::openwrt::ubus::Orders;
 
     fn link(capacity: usize) -> (BusLink, Orders, tokio::sync::mpsc::Sender<Event>) {
         let (told, events) = tokio::sync::mpsc::channel(capacity);
-        let (bus, orders) = Bus::new(capacity, events, Box::new(Nobody));
+        let (bus, orders) = Bus::unwoken(capacity, events);
         (BusLink::new(Some(bus)), orders, told)
     }
 

@@ -107,21 +107,14 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::openwrt::ubus::{Bus, CallId, Order, Orders, Status, Table, Wake};
+    use crate::openwrt::ubus::{Bus, CallId, Order, Orders, Status, Table};
     use crate::openwrt::uci::Networks as _;
-
-    #[derive(Debug)]
-    struct Nobody;
-
-    impl Wake for Nobody {
-        fn wake(&self) {}
-    }
 
     /// Lets the start learn what these events tell.
     fn learned(events: Vec<Event>) -> (BusLink, Networks, Orders) {
         let (told, heard) = mpsc::channel(8);
         events.into_iter().for_each(|event| told.try_send(event).unwrap());
-        let (bus, ordered) = Bus::new(8, heard, Box::new(Nobody));
+        let (bus, ordered) = Bus::unwoken(8, heard);
         let mut bus = BusLink::new(Some(bus));
         let mut networks = Networks::new(TICKET);
         let clock = Clock::new().unwrap();

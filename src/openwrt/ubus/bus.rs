@@ -152,21 +152,29 @@ fn of_value(value: &Value) -> usize {
 }
 
 #[cfg(test)]
+impl Bus {
+    /// A bus whose client nobody wakes: a test takes its orders itself.
+    pub(crate) fn unwoken(capacity: usize, events: mpsc::Receiver<Event>) -> (Self, Orders) {
+        #[derive(Debug)]
+        struct Nobody;
+
+        impl Wake for Nobody {
+            fn wake(&self) {}
+        }
+
+        Self::new(capacity, events, Box::new(Nobody))
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::openwrt::ubus::CallId;
 
-    #[derive(Debug)]
-    struct Nobody;
-
-    impl Wake for Nobody {
-        fn wake(&self) {}
-    }
-
     fn bus() -> (Bus, Orders) {
-        Bus::new(256, mpsc::channel(1).1, Box::new(Nobody))
+        Bus::unwoken(256, mpsc::channel(1).1)
     }
 
     /// A reply that holds about that many bytes.
