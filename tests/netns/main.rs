@@ -23,6 +23,7 @@ mod isolate;
 mod lab;
 mod life;
 mod lossless;
+mod manual;
 mod measure;
 mod mixed;
 mod probe;
@@ -130,6 +131,7 @@ fn main() -> ExitCode {
         scale::TESTS,
         mixed::TESTS,
         ubus::TESTS,
+        manual::TESTS,
     ]
     .concat();
     let trials =

@@ -5,7 +5,7 @@
 pub mod broker;
 #[path = "../ubus/peer.rs"]
 #[allow(dead_code, reason = "shared with the tests of the client")]
-mod peer;
+pub mod peer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,14 +40,17 @@ const INVALID_ARGUMENT: i32 = 2;
 const NOT_FOUND: i32 = 4;
 
 /// Nodes with a daemon and a broker each.
-struct Site {
-    daemons: Vec<Daemon>,
+pub struct Site {
+    /// The daemons.
+    pub daemons: Vec<Daemon>,
     brokers: Vec<Broker>,
-    sockets: Vec<PathBuf>,
+    /// The brokers' sockets.
+    pub sockets: Vec<PathBuf>,
 }
 
 impl Site {
-    fn new(lab: &Lab) -> Self {
+    /// Starts them.
+    pub fn new(lab: &Lab) -> Self {
         let mut site = Self { daemons: Vec::new(), brokers: Vec::new(), sockets: Vec::new() };
         for (node, name) in lab.nodes.iter().enumerate() {
             let socket = lab.run.join(format!("{name}.ubus"));
@@ -61,7 +64,7 @@ impl Site {
     }
 
     /// Somebody on the bus of a node.
-    fn peer(&self, node: usize) -> Peer {
+    pub fn peer(&self, node: usize) -> Peer {
         Peer::new(&self.sockets[node])
     }
 }
