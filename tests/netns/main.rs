@@ -26,6 +26,7 @@ mod lossless;
 mod manual;
 mod measure;
 mod mixed;
+mod monitor;
 mod probe;
 mod relay;
 mod roam;
@@ -59,6 +60,10 @@ enum Needs {
     /// Links of a given rate.
     Shaping,
     C,
+    /// An interpreter for what runs on Lua.
+    Lua,
+    /// OpenWrt's `ubus` and `jshn`.
+    Ubus,
 }
 
 /// A test: its name, what it needs, what it does.
@@ -81,6 +86,12 @@ fn missing(needs: Needs) -> Option<String> {
         }
         Needs::AnyBabeld if !program(&routing::babeld_program()) => Some("needs babeld".into()),
         Needs::Shaping if !throughput::can_shape() => Some("needs tc and the kernel's sch_tbf".into()),
+        Needs::Lua if std::process::Command::new("lua5.1").arg("-v").output().is_err() => {
+            Some("needs lua5.1".into())
+        }
+        Needs::Ubus if !monitor::has_ubus() => {
+            Some("set L3ROAMD_UBUS_PREFIX to where OpenWrt's libubox (with jshn) and ubus are".into())
+        }
         Needs::C if Kind::C.program().is_none() => Some("set L3ROAMD_C to the C daemon".into()),
         _ => None,
     }
@@ -131,6 +142,7 @@ fn main() -> ExitCode {
         scale::TESTS,
         mixed::TESTS,
         ubus::TESTS,
+        monitor::TESTS,
         manual::TESTS,
     ]
     .concat();
