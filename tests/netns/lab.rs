@@ -260,7 +260,8 @@ fn add_namespace(name: &str) {
     );
 }
 
-fn mesh_links(nodes: usize, node: usize) -> Vec<usize> {
+/// The links of a node.
+pub fn mesh_links(nodes: usize, node: usize) -> Vec<usize> {
     [node.checked_sub(1), (node + 1 < nodes).then_some(node)].into_iter().flatten().collect()
 }
 

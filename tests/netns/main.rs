@@ -57,6 +57,8 @@ enum Needs {
     Babeld,
     /// Debian's will do.
     AnyBabeld,
+    /// The OLSRv2 daemon of OONF.
+    Olsrd2,
     /// Links of a given rate.
     Shaping,
     C,
@@ -85,6 +87,9 @@ fn missing(needs: Needs) -> Option<String> {
             Some("set L3ROAMD_BABELD to a babeld of 1.13 or newer".into())
         }
         Needs::AnyBabeld if !program(&routing::babeld_program()) => Some("needs babeld".into()),
+        Needs::Olsrd2 if !std::env::var("L3ROAMD_OLSRD2").is_ok_and(|name| program(&name)) => {
+            Some("set L3ROAMD_OLSRD2 to an olsrd2 with lan_import".into())
+        }
         Needs::Shaping if !throughput::can_shape() => Some("needs tc and the kernel's sch_tbf".into()),
         Needs::Lua if std::process::Command::new("lua5.1").arg("-v").output().is_err() => {
             Some("needs lua5.1".into())

@@ -145,7 +145,7 @@ pub struct Loss {
     /// ICMP errors.
     pub refused: u32,
     /// How long after the client moved the lost ones were sent, in ms.
-    when: Vec<u128>,
+    pub when: Vec<u128>,
     /// Their numbers.
     missing: Vec<u32>,
 }

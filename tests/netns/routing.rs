@@ -1,8 +1,13 @@
-//! The routing daemons of a mesh: none (ideal routing), bird2, babeld. Each runs in the foreground of its namespace,
+//! The routing daemons of a mesh: none (ideal routing), bird2, babeld, olsrd2. Each runs in the foreground of its namespace,
 //! with the configuration that README.md recommends.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+
+use l3roamd::openwrt::uci::parser::{self, Value};
+
+use crate::lab::mesh_links;
 
 /// Where babeld tells what it knows, at every node on ::1.
 pub const BABELD_PORT: u16 = 33123;
@@ -28,6 +33,8 @@ pub enum Routing {
     Babeld,
     /// The same without `reflect-kernel-metric`.
     BabeldUnreflected,
+    /// OLSRv2 by the olsrd2 that L3ROAMD_OLSRD2 names.
+    Olsrd2,
 }
 
 impl Routing {
@@ -38,6 +45,7 @@ impl Routing {
             Self::Bird => nodes.iter().enumerate().map(|(node, name)| bird(node, name, run)).collect(),
             Self::Babeld => nodes.iter().map(|name| babeld(name, run, true)).collect(),
             Self::BabeldUnreflected => nodes.iter().map(|name| babeld(name, run, false)).collect(),
+            Self::Olsrd2 => (0..nodes.len()).map(|node| olsrd2(node, nodes, run)).collect(),
         }
     }
 }
@@ -107,4 +115,57 @@ fn babeld(name: &str, run: &Path, reflecting: bool) -> Child {
         ["-c", &configuration.display().to_string(), "-I", &path("pid"), "-S", &path("state"), "-g", &port]
             .map(str::to_owned);
     spawn(name, run, &babeld_program(), &arguments)
+}
+
+/// What the manual recommends, in olsrd2's own form and with the devices of this node for OpenWrt's networks.
+fn olsrd2_configuration(node: usize, nodes: usize) -> String {
+    let theirs = ["fd00:1::1", "10.255.0.1"];
+    let ours = [format!("fd00:1::{}", node + 1), format!("10.255.0.{}", node + 1)];
+    let block = manual("/etc/config/olsrd2");
+    let block = theirs.iter().zip(&ours).fold(block, |block, (theirs, ours)| {
+        assert!(block.contains(theirs), "the manual's block has no {theirs}");
+        block.replace(theirs, ours)
+    });
+    let package = parser::parse(block.as_bytes()).expect("the manual's block is UCI");
+    let mut text = String::new();
+    for section in &package.sections {
+        let texts = |value: &Value| match value {
+            Value::One(text) => vec![String::from_utf8_lossy(text).into_owned()],
+            Value::Many(list) => list.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect(),
+        };
+        // As its init script and its reader of UCI do: the network's device is the name, each name a section.
+        let network = section.option("ifname").map(|value| texts(value).concat());
+        let names = match network.as_deref() {
+            Some("loopback") => vec!["lo".to_owned()],
+            Some(_) => mesh_links(nodes, node).into_iter().map(|link| format!("mesh{link}")).collect(),
+            None => section.option("name").map(texts).unwrap_or_default(),
+        };
+        let heads = if names.is_empty() {
+            vec![format!("[{}]", section.kind)]
+        } else {
+            names.iter().map(|name| format!("[{}={name}]", section.kind)).collect()
+        };
+        for head in heads {
+            let _ = writeln!(text, "{head}");
+            for entry in
+                section.options.iter().filter(|entry| !["name", "ifname"].contains(&entry.name.as_str()))
+            {
+                for value in texts(&entry.value) {
+                    let _ = writeln!(text, "{} {value}", entry.name);
+                }
+            }
+        }
+    }
+    text
+}
+
+fn olsrd2(node: usize, nodes: &[String], run: &Path) -> Child {
+    let name = &nodes[node];
+    let configuration = run.join(format!("{name}.olsrd2.conf"));
+    let lock = run.join(format!("{name}.olsrd2.lock"));
+    let text = olsrd2_configuration(node, nodes.len());
+    std::fs::write(&configuration, format!("[global]\nlockfile {}\n{text}", lock.display()))
+        .expect("a configuration");
+    let program = std::env::var("L3ROAMD_OLSRD2").expect("tests without it are ignored");
+    spawn(name, run, &program, &["--load".to_owned(), configuration.display().to_string()])
 }

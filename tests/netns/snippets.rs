@@ -15,9 +15,11 @@ use crate::client::Client;
 use crate::daemon::{Daemon, Kind};
 use crate::lab::{Lab, Plan, ip, ip_batch, node_address};
 use crate::measure::{Outcome, Trouble, eventually, measure, must};
-use crate::roam;
+use crate::probe::{Flow, INTERVAL};
 use crate::routing::{BABELD_PORT, Routing, manual};
+use crate::trail::Trail;
 use crate::{Needs, Test, isolate, sys};
+use crate::{relay, roam};
 
 /// The tests of this file. (That a client roams where bird routes is in `roam`.)
 pub const TESTS: &[Test] = &[
@@ -29,6 +31,11 @@ pub const TESTS: &[Test] = &[
         announces(Routing::BabeldUnreflected)
     }),
     ("a_client_is_handed_over_where_the_manuals_babeld_routes", Needs::AnyBabeld, roams_with_babeld),
+    ("a_client_is_handed_over_where_the_manuals_olsrd2_routes", Needs::Olsrd2, || roams_with_olsrd2(true)),
+    ("an_ipv4_client_is_handed_over_where_the_manuals_olsrd2_routes", Needs::Olsrd2, || {
+        roams_with_olsrd2(false)
+    }),
+    ("olsrd2_carries_a_client_that_has_moved_beyond_the_overlap", Needs::Olsrd2, stays_with_olsrd2),
     ("the_manuals_uci_tells_babeld_the_same_as_its_own_configuration", Needs::Nothing, uci_is_the_same),
     (
         "the_manuals_configuration_is_understood_to_the_last_option",
@@ -202,6 +209,57 @@ fn roams_with_babeld() -> Outcome {
     let roams = roam::roams(&lab, &client, true, 2, Duration::from_secs(5))?;
     measure("roam, client asks for its gateway, the manual's babeld", roams.line());
     must(roams.handovers.len() == 2, format!("handed over {} of 2", roams.handovers.len()))
+}
+
+/// As where bird routes, with both families. What olsrd2 does not know yet is flooded, and relayed.
+fn roams_with_olsrd2(v6: bool) -> Outcome {
+    let mut lab = Lab::new(Plan { routing: Routing::Olsrd2, ..Plan::default() });
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    let loss = relay::roams(&lab, &client, v6, &relay::way(if crate::long() { 20 } else { 6 }), 64)?;
+    loss.tell(&format!("loss in roams, {}, the manual's olsrd2", if v6 { "IPv6" } else { "IPv4" }));
+    loss.judge(Duration::from_millis(25))
+}
+
+/// A client roams and stays beyond the overlap. At its end olsrd2 at the old node withdraws the client, which the others hear with its next
+/// TC message: until then those that still prefer that node send there, and it sends back to them. Nothing else may be lost.
+fn stays_with_olsrd2() -> Outcome {
+    let mut lab = Lab::new(Plan { routing: Routing::Olsrd2, ..Plan::default() });
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    roam::attach(&lab, &client, true, 0)?;
+    std::thread::sleep(Duration::from_secs(15));
+    let flow = Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL);
+    must(eventually(Duration::from_secs(30), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    std::thread::sleep(Duration::from_millis(500));
+    let air = relay::Air::watch(&lab);
+    let mut trail = Trail::watch(&lab);
+    let (start, mut moves, mut detours) = (sys::now(), Vec::new(), Vec::new());
+    for node in [2, 0] {
+        let moved = sys::now();
+        moves.push(moved);
+        client.roam(Some(node));
+        client.ask_gateway(true);
+        std::thread::sleep(Duration::from_secs(16));
+        detours.push(trail.last_detour().unwrap_or_default().saturating_sub(moved));
+    }
+    let end = sys::now();
+    std::thread::sleep(Duration::from_secs(1));
+    let air = air.stop();
+    trail.stop();
+    let loss = relay::Loss::count(&flow, start, end, &moves, &air);
+    measure(
+        "roams and stays of 16 s, the manual's olsrd2",
+        format!(
+            "{} sent, lost {}, on the air {}; last packet by the detour after {detours:.1?}",
+            loss.sent, loss.lost_down, loss.on_air
+        ),
+    );
+    // The interval of TC messages, in ms, with what scheduling takes.
+    let interval = 1_000;
+    let excused = |when: &u128| (9_900..10_500 + interval).contains(when);
+    let other: Vec<&u128> = loss.when.iter().filter(|when| !excused(when)).collect();
+    must(other.is_empty() && loss.lost_up == 0, format!("lost {other:?} ms after the move"))
 }
 
 /// Puts the UCI of the manual together as babeld's init script does on OpenWrt (feed "routing", babeld.init).
