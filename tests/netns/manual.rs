@@ -1,6 +1,7 @@
 //! README.md against the daemon: what it shows of replies, and its tables of methods, notifications, options and commands.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Map, Value, json};
@@ -20,6 +21,7 @@ use crate::{Needs, Test};
 pub const TESTS: &[Test] = &[
     ("the_manual_shows_replies_and_news_as_the_daemon_gives_them", Needs::Nothing, replies),
     ("the_manual_has_every_method_of_the_object_with_its_arguments", Needs::Nothing, methods),
+    ("the_messages_that_the_manual_explains_are_the_daemons", Needs::Nothing, messages),
     ("the_manual_has_every_option_and_every_command", Needs::Nothing, options),
 ];
 
@@ -184,4 +186,33 @@ fn options() -> Outcome {
     let missing =
         COMMANDS.iter().find(|command| !words(&commands).any(|word| word.starts_with(command.name)));
     must(missing.is_none(), format!("the manual does not name the command {missing:?}"))
+}
+
+/// What is quoted as a symptom, and in the advice on clients that are not seen, stands in the sources.
+fn messages() -> Outcome {
+    let mut sources = String::new();
+    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).expect("a directory").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources += &std::fs::read_to_string(path).expect("a source");
+            }
+        }
+    }
+    let advice = README.lines().skip_while(|line| !line.starts_with("Why is a client not seen?"));
+    let advice: Vec<&str> = advice.take_while(|line| !line.is_empty()).collect();
+    let rows = table("| symptom |").concat().join("\n");
+    let text = format!("{}\n{rows}", advice.join(" "));
+    let quoted: Vec<&str> = words(&text)
+        .filter(|phrase| {
+            phrase.contains(' ')
+                && !["ip ", "ubus ", "service ", "Not found"].iter().any(|c| phrase.starts_with(c))
+        })
+        .collect();
+    must(quoted.len() >= 6, format!("too few messages: {quoted:?}"))?;
+    let missing = quoted.iter().find(|phrase| !sources.contains(&phrase.replace("5523", "{0}")));
+    must(missing.is_none(), format!("the daemon does not say: {missing:?}"))
 }

@@ -147,7 +147,7 @@ pub struct Loss {
     /// How long after the client moved the lost ones were sent, in ms.
     pub when: Vec<u128>,
     /// Their numbers.
-    missing: Vec<u32>,
+    pub missing: Vec<u32>,
 }
 
 impl Loss {
