@@ -30,9 +30,11 @@ use std::future::poll_fn;
 use std::net::Ipv6Addr;
 use std::task::{Context as Task, Poll};
 
+use futures_util::FutureExt;
 use futures_util::task::noop_waker_ref;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::neighbour::NeighbourMessage;
+use tokio::task::unconstrained;
 
 use crate::engine::config::{Protocols, Sources};
 use crate::engine::input::{FrameHeard, Input};
@@ -218,9 +220,11 @@ impl Kernel {
         poll_fn(|task| self.poll_next(task)).await
     }
 
-    /// What has happened already, for draining with a budget. `None` may also mean that tokio wants its turn.
+    /// What has happened already, for draining with a budget of the caller's: tokio's own, of 128 questions, would end the round while facts
+    /// still wait.
     pub fn try_next(&mut self) -> Option<Event> {
-        match self.poll_next(&mut Task::from_waker(noop_waker_ref())) {
+        let mut next = unconstrained(poll_fn(|task| self.poll_next(task)));
+        match next.poll_unpin(&mut Task::from_waker(noop_waker_ref())) {
             Poll::Ready(event) => Some(event),
             Poll::Pending => None,
         }

@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = &[
     ("sources_that_are_switched_off_are_silent", sources_off),
     ("the_intercom_knows_where_a_datagram_came_from", intercom_between_nodes),
     ("an_intercom_datagram_that_cannot_be_sent_fails_alone", intercom_failures),
+    ("all_that_waits_is_read_in_one_round_however_much_it_is", one_round),
     ("a_packet_that_waited_reaches_its_client", waiting_packet),
     ("the_sender_of_an_undeliverable_packet_is_told", unreachable),
     ("a_tun_that_was_removed_is_made_anew", removed_tun),
@@ -44,6 +45,22 @@ async fn heard(kernel: &mut Kernel, wanted: FrameContent) -> IfIndex {
         _ => None,
     })
     .await
+}
+
+fn one_round() {
+    run(async {
+        const COUNT: usize = 200;
+        let mut kernel = open().await;
+        let socket = std::net::UdpSocket::bind("[::1]:0").expect("a socket");
+        for _ in 0..COUNT {
+            socket.send_to(b"hello", ("::1", intercom::PORT)).expect("loopback");
+        }
+        // As the loop does: the first one is waited for, the others are there.
+        let is_datagram = |event: &Event| matches!(event, Event::Input(Input::IntercomReceived(_)));
+        while !is_datagram(&kernel.next().await) {}
+        let more = std::iter::from_fn(|| kernel.try_next()).filter(is_datagram).count();
+        assert_eq!(more, COUNT - 1);
+    });
 }
 
 fn second_daemon() {
