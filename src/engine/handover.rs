@@ -292,10 +292,13 @@ impl Engine {
         if tail.flags.has(Flags::REFUSED) {
             return self.claim_refused(mac, peer, tail.sequence.unwrap_or(0));
         }
-        let Some(client) = self.clients.get_mut(&mac) else { return self.former.contains_key(&mac) };
+        let Some(client) = self.clients.get_mut(&mac) else {
+            return self.info_for_former(peer, mac, addresses, tail);
+        };
         if client.is_settled() {
             // It has answered the same claim as the one that settled it: what it relays is for our client.
             if !tail.flags.has(Flags::FROM_MEMORY) && now.since(client.since) < CLAIM_AGE {
+                client.sequence = client.sequence.max(tail.sequence.unwrap_or(0));
                 self.origins.claimed(now, mac, peer, self.config.tunables.max_former);
             }
             return true;
@@ -323,6 +326,21 @@ impl Engine {
             self.advertise(mac);
         }
         !from_memory
+    }
+
+    /// INFO has come for a client that has left. Where it answers the claim of that stay, late, what the node relays goes on from here.
+    fn info_for_former(&mut self, peer: Ipv6Addr, mac: Mac, addresses: &[Ipv6Addr], tail: Tail) -> bool {
+        let now = self.now;
+        let Some(former) = self.former.get(&mac) else { return false };
+        if former.handed_to == Some(peer) {
+            return false; // who has it from us would get back what it relays
+        }
+        if !tail.flags.has(Flags::FROM_MEMORY) && now.since(former.began) < CLAIM_AGE {
+            self.origins.claimed(now, mac, peer, self.config.tunables.max_former);
+            let usable = self.usable_addresses(addresses);
+            self.remember_more(mac, usable, tail.sequence.unwrap_or(0));
+        }
+        true
     }
 
     /// The client that came from another node is told that the gateway is here. (One whose handshake is not over hears it later.)

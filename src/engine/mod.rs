@@ -3,7 +3,8 @@
 //! # Contract
 //! - [`Engine::handle`] and [`Engine::command`] take facts and wishes in. Several calls before draining are fine.
 //! - [`Engine::poll`] gives orders and news, in one queue whose order is part of the protocol.
-//! - [`Engine::poll_timeout`] tells when [`Input::Timeout`] is wanted; a spurious one does nothing.
+//! - [`Engine::poll_timeout`] tells when [`Input::Timeout`] is wanted; a spurious one does nothing. Nothing that waits runs out without it:
+//!   who was late tells first what else there is to tell.
 //! - [`Engine::desired_state`] names at any time all that should stand in the kernel.
 //!
 //! `now` is an argument and never goes back. The same calls with the same seed give the same outputs, to the byte.
@@ -175,6 +176,9 @@ impl Engine {
             return;
         }
         self.advance(now);
+        if matches!(input, Input::Timeout) {
+            self.run_timers();
+        }
         if self.links_told && !matches!(input, Input::LinkSeen(_) | Input::LinkGone(_)) {
             // A dump tells the links first, one after the other; only together do they make sense.
             self.refresh_interfaces();
@@ -352,6 +356,11 @@ impl Engine {
             self.counters.add(Counter::TimeWentBack);
         }
         self.now = self.now.max(now);
+    }
+
+    /// What is due has its turn. Only behind what was there to be read: where this process was not run for a while, answers wait beside
+    /// the deadlines that they were to keep.
+    fn run_timers(&mut self) {
         while let Some(timer) = self.timers.pop_due(self.now) {
             match timer {
                 Timer::Claim(client) => self.claim_due(client),

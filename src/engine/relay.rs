@@ -11,16 +11,17 @@
 //! **The new node** has an injector into its kernel here, and the TUN's firewall zone accepts input. So a RELAY counts only
 //! - from a node whose INFO answered a claim of ours for the client that has the destination (or whose claim we refused);
 //! - for a routable address inside a client prefix that is none of this node's own;
-//! - for a stay that is not newer than ours.
 //!
 //! | the client is | the packet |
 //! |---|---|
 //! | served, host route and neighbour entry acknowledged by the kernel | goes to the kernel through the TUN |
-//! | served, not acknowledged yet, or its station still in the handshake; lost | waits |
-//! | handed over, by a newer stay, to another node | goes on, at most [`MAX_HOPS`] times |
+//! | served, not acknowledged yet, or its station still in the handshake | waits |
+//! | handed over, to another node | goes on, at most [`MAX_HOPS`] times |
+//! | gone otherwise, or silent | waits, and is sought as one that was caught here |
 //! | none of these | is dropped, and counted by reason |
 //!
-//! The number of the stay grows with every hop, so there is no loop. An injected packet that reappears on the TUN has the destination of a
+//! The number of the stay grows with every hop: who hears a higher one than it knows of takes it over. News of a handover may be read late
+//! where a machine is busy, so a number alone condemns no packet; what ends a loop is the count of hops. An injected packet that reappears on the TUN has the destination of a
 //! client that is served here: it waits while the kernel's state is repaired, and is neither sought nor relayed.
 
 use std::collections::BTreeMap;
@@ -116,6 +117,10 @@ impl Engine {
         }
         let Some((mac, peer, sequence)) = self.relay_way(address) else { return };
         while let Some((packet, hops)) = self.searches.take(address) {
+            if hops > MAX_HOPS {
+                self.counters.add(Counter::DropRelayHops);
+                continue;
+            }
             self.counters.add(Counter::QueueReleased);
             self.timings.buffered(mac, false);
             self.send_relay(mac, peer, sequence, hops, packet);
@@ -173,17 +178,19 @@ impl Engine {
         if !self.is_routable(address) {
             return Err(Counter::DropRelayForbidden);
         }
-        let served = self.served_client(address).map(|client| (client.mac, client.sequence));
-        let gone = self.former_holders.get(&address).copied();
-        let mac = served.map(|(mac, _)| mac).or(gone).ok_or(Counter::DropRelayUnknown)?;
+        let served = self.served_client(address).map(|client| client.mac);
+        // One that has the address, but not in use, is as good as gone.
+        let known = self.holders.get(&address).or_else(|| self.former_holders.get(&address)).copied();
+        let mac = served.or(known).ok_or(Counter::DropRelayUnknown)?;
         if !self.origins.entitled(self.now, mac, sender) {
             return Err(Counter::DropRelayUnclaimed);
         }
         self.counters.add(Counter::RelayReceived);
-        if let Some((_, ours)) = served {
-            if ours < sequence {
-                return Err(Counter::DropRelayOutdated);
-            }
+        if let Some(client) = self.clients.get_mut(&mac) {
+            // What told the number of this stay may have come too late for it.
+            client.sequence = client.sequence.max(sequence);
+        }
+        if served.is_some() {
             self.timings.relayed(mac, true);
             if self.is_reached_here(address) && !self.searches.is_searched(address) {
                 self.counters.add(Counter::RelayInjected);
@@ -191,16 +198,19 @@ impl Engine {
                 self.act(Action::ReleasePacket(packet));
             } else {
                 self.timings.buffered(mac, true);
-                self.wait_for(address, packet, hops);
+                self.wait_for(address, packet, hops.saturating_add(1));
             }
             return Ok(());
         }
-        let former = self.former.get(&mac).ok_or(Counter::DropRelayUnknown)?;
-        if former.handed_to == Some(sender) || (former.handed_to.is_some() && former.sequence <= sequence) {
-            return Err(Counter::DropRelayOutdated);
-        }
         if hops >= MAX_HOPS {
             return Err(Counter::DropRelayHops);
+        }
+        if let Some(former) = self.former.get_mut(&mac) {
+            if former.handed_to == Some(sender) && former.sequence <= sequence {
+                // Each believes that the other has it, and its news is newer than ours: it is sought.
+                (former.handed_to, former.acknowledged) = (None, false);
+            }
+            former.sequence = former.sequence.max(sequence.saturating_add(1));
         }
         match self.relay_way(address) {
             Some((mac, peer, sequence)) => {
@@ -208,8 +218,8 @@ impl Engine {
                 self.counters.add(Counter::RelayPassedOn);
                 self.send_relay(mac, peer, sequence, hops.saturating_add(1), packet);
             }
-            None if self.is_drained(address) => self.wait_for(address, packet, hops.saturating_add(1)),
-            None => return Err(Counter::DropRelayUnknown),
+            // As one that was caught here: it is expected back, or sought.
+            None => self.wait_for(address, packet, hops.saturating_add(1)),
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! A client goes to another node: their CLAIM, our INFO until ACK, and the memory of clients that were here.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::Engine;
@@ -18,6 +18,9 @@ use crate::wire::intercom::{Body, Flags, Plat, Tail};
 
 /// An INFO with five or more addresses crashes a C daemon.
 const MAX_ADDRESSES_TO_C: usize = 4;
+/// At this transmission of an INFO that stays unanswered the client is asked whether it is still here: an old claim that was read late may
+/// have given it away.
+const RECHECK_AT: u8 = 4;
 /// How often a claim is passed on from former holder to former holder.
 const MAX_HOPS: u8 = 4;
 /// A claim whose evidence is older than ours by more than this is a late or repeated one: the client has come back since.
@@ -51,7 +54,8 @@ pub(super) struct Former {
     pub(super) handed_to: Option<Ipv6Addr>,
     /// The number of its stay there, as far as is known.
     pub(super) sequence: u32,
-    /// When it left.
+    /// When its stay here began, and when it left.
+    pub(super) began: Timestamp,
     pub(super) since: Timestamp,
     /// Whether that node has acknowledged that the client is there.
     pub(super) acknowledged: bool,
@@ -103,6 +107,7 @@ impl Engine {
             interface: client.interface,
             handed_to,
             sequence,
+            began: client.since,
             since: self.now,
             acknowledged: false,
             relayed: None,
@@ -113,6 +118,24 @@ impl Engine {
         }
         self.former.insert(client.mac, former);
         self.set_timer(Timer::Former(client.mac), self.now + self.config.tunables.former_age);
+    }
+
+    /// A node tells late what it had handed over for a stay that has ended here: its addresses, and the number of that stay.
+    pub(super) fn remember_more(&mut self, mac: Mac, addresses: Vec<IpAddr>, sequence: u32) {
+        let limit = self.config.tunables.max_addresses;
+        let Some(former) = self.former.get_mut(&mac) else { return };
+        former.sequence = former.sequence.max(sequence.saturating_add(1));
+        for address in addresses {
+            let known = &mut former.record.addresses;
+            if known.contains_key(&address)
+                || known.len() >= limit
+                || self.former_holders.contains_key(&address)
+            {
+                continue;
+            }
+            known.insert(address, former.began);
+            self.former_holders.insert(address, mac);
+        }
     }
 
     /// The client is back: what was remembered, which is memory no longer.
@@ -286,7 +309,8 @@ impl Engine {
 
     /// Whether the client was lost a moment ago: its packets wait here, and no other node has had it since.
     fn is_lost(&self, former: &Former) -> bool {
-        former.handed_to.is_none() && former.record.addresses.keys().any(|address| self.is_drained(*address))
+        let waits = |address: &IpAddr| self.is_drained(*address) || self.searches.is_searched(*address);
+        former.handed_to.is_none() && former.record.addresses.keys().any(waits)
     }
 
     /// Begins to send INFO, until ACK.
@@ -329,6 +353,9 @@ impl Engine {
         self.send_info(mac, peer, &outgoing.record, outgoing.sequence, flags);
         outgoing.sent += 1;
         outgoing.last_sent = self.now;
+        if outgoing.sent == RECHECK_AT && !outgoing.refused {
+            self.recheck_due(mac);
+        }
         let wait = self.retransmit_after(outgoing.sent, Some(peer));
         self.set_timer(Timer::Info(mac, peer), self.now + wait);
         self.outgoing.insert((mac, peer), outgoing);

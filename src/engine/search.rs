@@ -55,6 +55,8 @@ struct Search {
     since: Timestamp,
     /// Whether somebody has the address for certain: then its route is awaited as long as packets come.
     certain: bool,
+    /// A node has answered SEEK: it has the address.
+    answered: bool,
     /// An operator seeks it until then, packets or not.
     wanted: Option<Timestamp>,
     /// Local probes sent after the first one, and when the next one is due.
@@ -117,6 +119,13 @@ impl Searches {
         self.searches.keys().copied().collect()
     }
 
+    /// Whether what waits for the address may go by a route over the mesh. A route may be old and lead to where relayed packets came from:
+    /// those go when a node says that it has the address.
+    fn may_go_by_route(&self, address: IpAddr) -> bool {
+        let search = self.searches.get(&address);
+        search.is_some_and(|search| search.answered || search.packets.iter().all(|waiting| waiting.hops == 0))
+    }
+
     /// The packet that has waited longest for the address, and how often it was relayed.
     pub(super) fn take(&mut self, address: IpAddr) -> Option<(Vec<u8>, u8)> {
         self.take_front(address).map(|waiting| (waiting.packet, waiting.hops))
@@ -147,7 +156,8 @@ impl Engine {
         self.enqueue(address, Waiting { packet, since: now, sender, hops: 0 });
     }
 
-    /// A relayed packet waits until its client can be reached, or until it is known where the client went.
+    /// A relayed packet waits until its client can be reached, or until it is known where the client went. `hops`: how often it was relayed
+    /// on its way here, 1 at least.
     pub(super) fn wait_for(&mut self, address: IpAddr, packet: Vec<u8>, hops: u8) {
         let header = ip::parse(&packet);
         let sender = header.filter(|header| header.error_allowed).map(|header| header.source);
@@ -159,7 +169,7 @@ impl Engine {
             if self.searches.searches.len() >= self.config.tunables.max_searches {
                 return self.limit_reached(Counter::SearchLimit, "max_searches");
             }
-            self.begin_search(address);
+            self.begin_search(address, waiting.hops > 0);
         }
         self.doubt_search(address);
         let tunables = &self.config.tunables;
@@ -183,7 +193,7 @@ impl Engine {
         self.rearm_search(address);
     }
 
-    fn begin_search(&mut self, address: IpAddr) {
+    fn begin_search(&mut self, address: IpAddr, relayed: bool) {
         let now = self.now;
         let in_use = self.served_client(address).is_some();
         let former = self.former_holders.get(&address).and_then(|mac| self.former.get(mac));
@@ -196,6 +206,10 @@ impl Engine {
             // We have its route, and yet the packet came here: look, and repair.
             self.act(Action::LookupRoute(address));
             (Timestamp::NEVER, Timestamp::NEVER)
+        } else if relayed {
+            // No route is believed: see `may_go_by_route`.
+            self.probe_locally(address, false);
+            (now + LOCAL_PROBES[0], now + self.config.tunables.seek_delay)
         } else if handed_over {
             // Another node has it: its route is on the way. Only if that takes long, ask.
             self.act(Action::LookupRoute(address));
@@ -208,7 +222,8 @@ impl Engine {
             (now + LOCAL_PROBES[0], now + self.config.tunables.seek_delay)
         };
         let (packets, since, certain) = (VecDeque::new(), now, in_use || handed_over);
-        let search = Search { packets, since, certain, wanted: None, probes: 0, next_probe, next_seek };
+        let (answered, wanted, probes) = (false, None, 0);
+        let search = Search { packets, since, certain, answered, wanted, probes, next_probe, next_seek };
         self.searches.searches.insert(address, search);
     }
 
@@ -373,7 +388,9 @@ impl Engine {
                 match self.served_client(address).map(|client| client.interface) {
                     None => {
                         self.sought_address_found(address, Place::Mesh);
-                        self.release(address);
+                        if self.searches.may_go_by_route(address) {
+                            self.release(address);
+                        }
                     }
                     Some(own) if own == interface => self.route_found_here(address),
                     // Another's route, in the place of ours: the packet would come back.
@@ -495,6 +512,7 @@ impl Engine {
             let interval = self.config.tunables.seek_interval;
             let Some(search) = self.searches.searches.get_mut(&address) else { continue };
             answered = true;
+            search.answered = true;
             search.next_probe = Timestamp::NEVER;
             search.next_seek = self.now + interval;
             self.sought_address_found(address, Place::Node(peer));

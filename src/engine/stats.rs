@@ -93,8 +93,6 @@ counters! {
     DropRelayUnclaimed => "drop_relay_unclaimed",
     /// RELAY to an address that nobody has or had here.
     DropRelayUnknown => "drop_relay_unknown",
-    /// RELAY for a stay that is newer than the one we know of, or that came back.
-    DropRelayOutdated => "drop_relay_outdated",
     /// RELAY that has been relayed too often.
     DropRelayHops => "drop_relay_hops",
     /// Host route removed rather than drained: too many are.

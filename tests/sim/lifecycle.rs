@@ -52,6 +52,7 @@ impl World {
         let node = &mut self.nodes[id];
         node.up = false;
         node.run += 1;
+        node.stalled = None;
         node.brain = brain;
         // Sockets die with their process.
         node.kernel.joined.clear();

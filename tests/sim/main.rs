@@ -38,3 +38,4 @@ mod replay;
 mod restart;
 mod search;
 mod soak;
+mod stall;

@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use l3roamd::engine::client::AddressState;
+use l3roamd::engine::input::IntercomReceived;
 use l3roamd::engine::output::{IntercomDestination, RouteKind};
-use l3roamd::engine::{Action, Engine, Notice, Output};
+use l3roamd::engine::{Action, Engine, Input, Notice, Output};
 use l3roamd::net::{Mac, is_link_local};
 use l3roamd::time::Timestamp;
 use l3roamd::wire::intercom::{self, Body, Flags};
@@ -61,21 +62,29 @@ impl Audit {
 }
 
 impl World {
-    /// A packet goes to a daemon through its TUN.
-    pub fn captured(&mut self, at: NodeId, packet: &[u8]) {
+    /// Looks at one fact that a daemon reads.
+    pub fn audit_read(&mut self, node: NodeId, input: &Input) {
+        match input {
+            Input::PacketForUnknown(packet) => self.captured(node, packet),
+            Input::IntercomReceived(IntercomReceived { packet: Ok(packet), .. }) => {
+                // From here on it is as if it had been caught here.
+                if let Body::Relay { packet, .. } = &packet.body {
+                    self.captured(node, packet);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn captured(&mut self, at: NodeId, packet: &[u8]) {
         let to = ip::parse(packet).unwrap().destination;
         self.nodes[at].audit.captured.entry(to).or_default().push_back(number_of(packet));
     }
 
     /// Looks at one datagram that reaches a daemon.
     pub fn audit_received(&mut self, node: NodeId, body: &Body) {
-        match body {
-            Body::Info { client, .. } => {
-                self.nodes[node].audit.in_flight.remove(client);
-            }
-            // From here on it is as if it had been caught here.
-            Body::Relay { packet, .. } => self.captured(node, packet),
-            _ => {}
+        if let Body::Info { client, .. } = body {
+            self.nodes[node].audit.in_flight.remove(client);
         }
     }
 

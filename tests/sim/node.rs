@@ -62,6 +62,8 @@ pub struct Node {
     pub up: bool,
     /// Counts the runs of the daemon: facts on their way to an earlier run are lost.
     pub run: u32,
+    /// What the daemon will read when the machine runs it again.
+    pub stalled: Option<Vec<Input>>,
     /// Its kernel.
     pub kernel: Kernel,
     /// The neighbours behind each mesh interface.

@@ -72,7 +72,6 @@ impl World {
                 self.after(delay, Event::Packet { at: next, bytes: Rc::clone(bytes), hops: hops + 1 });
             }
             None if node.up && (drained || node.kernel.captures(to)) => {
-                self.captured(at, bytes);
                 self.tell(at, Input::PacketForUnknown(bytes.to_vec()));
             }
             None => self.traffic.without_route += 1,

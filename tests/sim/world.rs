@@ -49,6 +49,8 @@ pub struct Conditions {
     pub air_loss: u32,
     /// How often the old access point notices that a station is gone, in percent.
     pub leave_notice: u32,
+    /// How often a daemon is not run for a while before it reads or does one thing more, in per mille; and for how long.
+    pub stalls: (usize, Range),
 }
 
 impl Default for Conditions {
@@ -64,6 +66,7 @@ impl Default for Conditions {
             air: millis(1, 4),
             air_loss: 0,
             leave_notice: 0,
+            stalls: (0, millis(0, 0)),
         }
     }
 }
@@ -94,6 +97,8 @@ pub enum Event {
     Frame { client: ClientId, stay: u32, content: FrameContent },
     /// The access point gives up a station.
     StationGone { node: NodeId, client: Mac, stay: u32 },
+    /// The machine runs a daemon again.
+    Resume { node: NodeId, run: u32 },
     /// A client that talks says something.
     Talk { client: ClientId },
 }
@@ -157,6 +162,7 @@ impl World {
                 brain,
                 up: true,
                 run: 0,
+                stalled: None,
                 kernel: Kernel::default(),
                 mesh,
                 rib: BTreeMap::new(),
@@ -240,7 +246,7 @@ impl World {
 
     /// Does what is next, unless it is later than `end`.
     fn step(&mut self, end: Timestamp) -> bool {
-        let wakes = self.nodes.iter().enumerate().filter(|(_, node)| node.up);
+        let wakes = self.nodes.iter().enumerate().filter(|(_, node)| node.up && node.stalled.is_none());
         let wake = wakes.filter_map(|(id, node)| Some((node.brain.poll_timeout()?, id))).min();
         let event = self.events.first_key_value().map(|(key, _)| key.0);
         let next = wake.map(|(at, _)| at).into_iter().chain(event).min();
@@ -287,6 +293,11 @@ impl World {
             }
             Event::Frame { client, stay, content } => self.frame_sent(client, stay, content),
             Event::StationGone { node, client, stay } => self.station_gone(node, client, stay),
+            Event::Resume { node, run } => {
+                if self.runs(node, run) {
+                    self.resume(node);
+                }
+            }
             Event::Talk { client } => self.talk(client),
         }
     }
@@ -303,19 +314,43 @@ impl World {
 
     /// The same with another idea of the time.
     pub fn tell_at(&mut self, now: Timestamp, node: NodeId, input: Input) {
+        self.stall_perhaps(node);
         let quiet = input == Input::Timeout;
-        if self.trace && !quiet {
+        if let Some(waiting) = &mut self.nodes[node].stalled {
+            if !quiet {
+                waiting.push(input);
+            }
+            return;
+        }
+        self.hand(now, node, input);
+        self.finish_round(node, quiet);
+    }
+
+    /// Hands a fact to the daemon.
+    pub fn hand(&mut self, now: Timestamp, node: NodeId, input: Input) {
+        if self.trace && input != Input::Timeout {
             eprintln!("{} node {node} <- {input:?}", self.now);
         }
+        self.audit_read(node, &input);
         self.nodes[node].brain.handle(now, input);
+    }
+
+    /// A daemon has read what there was: its timers have their turn, then it does what it wants.
+    pub fn finish_round(&mut self, node: NodeId, quiet: bool) {
+        if self.nodes[node].brain.poll_timeout().is_some_and(|due| due <= self.now) {
+            self.nodes[node].brain.handle(self.now, Input::Timeout);
+        }
         let outputs = self.drain(node);
-        self.check_step(node, quiet && outputs == 0);
+        if self.nodes[node].stalled.is_none() {
+            self.check_step(node, quiet && outputs == 0);
+        }
     }
 
     /// Carries out everything that a daemon has put out.
     pub fn drain(&mut self, node: NodeId) -> usize {
         let mut count = 0;
-        while let Some(output) = self.nodes[node].brain.poll() {
+        while self.nodes[node].stalled.is_none() {
+            let Some(output) = self.nodes[node].brain.poll() else { break };
             count += 1;
             if self.trace {
                 eprintln!("{} node {node} -> {output:?}", self.now);
@@ -324,6 +359,7 @@ impl World {
             if let Output::Action(action) = output {
                 self.perform(node, action);
             }
+            self.stall_perhaps(node);
         }
         count
     }

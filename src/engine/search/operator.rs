@@ -28,7 +28,7 @@ impl Engine {
             if self.searches.searches.len() >= self.config.tunables.max_searches {
                 return Err(CommandError::Limit("max_searches"));
             }
-            self.begin_search(address);
+            self.begin_search(address, false);
         }
         let until = self.now + patience;
         if let Some(search) = self.searches.searches.get_mut(&address) {

@@ -162,6 +162,23 @@ fn a_station_that_was_heard_on_another_port_since_does_not_leave() {
     assert_eq!(bench.engine.desired_state().routes, [route(v6(1))]);
 }
 
+/// A machine that did not run the daemon for seconds: the answer waits in a socket when the time for it is over.
+#[test]
+fn an_answer_that_waits_beside_its_deadline_counts() {
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1)]);
+    let mut probes = 0;
+    while probes < 3 {
+        let log = bench.pass_ms(10);
+        probes += log.iter().filter(|(_, action)| matches!(action, Action::Probe { .. })).count();
+    }
+    bench.now = bench.now + Duration::from_secs(2);
+    bench.hears(mac(1), v6(1));
+    bench.input(Input::Timeout);
+    assert_eq!(bench.drain(), []);
+    assert_eq!(bench.engine.desired_state().routes, [route(v6(1))]);
+}
+
 #[test]
 fn failed_resolution_by_the_kernel_is_verified_at_once() {
     let mut bench = Bench::new();

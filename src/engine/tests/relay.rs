@@ -223,9 +223,8 @@ fn a_relayed_packet_waits_for_a_station_that_is_still_in_its_handshake() {
 #[test]
 fn a_relay_gains_nothing_unless_it_is_from_a_claimed_node_for_the_claimed_client() {
     let own = v6(0x99);
-    let cases: [(u16, u32, Vec<u8>, Counter); 7] = [
+    let cases: [(u16, u32, Vec<u8>, Counter); 6] = [
         (NEW, 5, packet(v6(1), 1), Counter::DropRelayUnclaimed),
-        (OLD, 6, packet(v6(1), 1), Counter::DropRelayOutdated),
         (OLD, 5, packet(v6(7), 1), Counter::DropRelayUnknown),
         (OLD, 5, packet(own, 1), Counter::DropRelayForbidden),
         (OLD, 5, packet(IpAddr::V6(node(1)), 1), Counter::DropRelayForbidden),
@@ -263,7 +262,7 @@ fn a_client_that_says_it_has_an_address_of_the_node_does_not_get_it() {
 }
 
 #[test]
-fn a_relayed_packet_goes_on_to_the_node_the_client_was_handed_to_by_a_newer_stay_only() {
+fn a_relayed_packet_goes_on_to_the_node_the_client_was_handed_to() {
     let mut bench = took_over();
     bench.receives_relaying(node(NEW), claim(mac(1), Tail::default()));
     way(&mut bench, host_route());
@@ -273,14 +272,92 @@ fn a_relayed_packet_goes_on_to_the_node_the_client_was_handed_to_by_a_newer_stay
     assert_eq!(relays(&bench.sent()), [(to(NEW), 1, 6, packet(v6(1), 1))]);
     bench.receives_relaying(node(OLD), relay(3, 5, packet(v6(1), 2)));
     assert_eq!(relays(&bench.sent()), [(to(NEW), 4, 6, packet(v6(1), 2))]);
-    for (sender, hops, sequence, reason) in [
-        (OLD, 4, 5, Counter::DropRelayHops),
-        (OLD, 0, 6, Counter::DropRelayOutdated),
-        (NEW, 0, 6, Counter::DropRelayUnclaimed),
-    ] {
+    for (sender, hops, sequence, reason) in
+        [(OLD, 4, 5, Counter::DropRelayHops), (NEW, 0, 6, Counter::DropRelayUnclaimed)]
+    {
         bench.receives_relaying(node(sender), relay(hops, sequence, packet(v6(1), 3)));
         assert_eq!((bench.drain(), bench.count(reason)), (vec![], 1), "{reason:?}");
     }
+    bench.receives_relaying(node(OLD), relay(0, 9, packet(v6(1), 4)));
+    assert_eq!(relays(&bench.sent()), [(to(NEW), 1, 10, packet(v6(1), 4))], "we knew an older number");
+}
+
+#[test]
+fn the_number_of_a_stay_that_is_told_late_condemns_no_packet() {
+    // By the relay itself.
+    let mut bench = took_over();
+    bench.receives_relaying(node(OLD), relay(0, 8, packet(v6(1), 1)));
+    assert_eq!(released(&bench.actions()), [1]);
+    assert_eq!(bench.engine.client(mac(1)).unwrap().sequence(), 8);
+    // By a second node that has answered the claim when it was settled already.
+    let mut bench = took_over();
+    let tail = Tail { sequence: Some(7), ..Tail::default() };
+    bench.receives_relaying(node(NEW), info(mac(1), &[v6(1)], tail));
+    assert_eq!(bench.engine.client(mac(1)).unwrap().sequence(), 7);
+    bench.drain();
+    bench.receives_relaying(node(NEW), relay(0, 7, packet(v6(1), 2)));
+    assert_eq!(released(&bench.actions()), [2]);
+}
+
+#[test]
+fn news_of_a_claim_that_comes_when_the_client_has_moved_on_lets_its_packets_follow() {
+    const LATE: u16 = 4;
+    let mut bench = Bench::new();
+    bench.hears(mac(1), v6(1));
+    bench.receives_relaying(node(NEW), claim(mac(1), Tail { sequence: Some(1), ..Tail::default() }));
+    way(&mut bench, host_route());
+    bench.receives_relaying(node(NEW), ack());
+    assert!(bench.engine.client(mac(1)).is_none());
+    bench.drain();
+    bench.receives_relaying(node(LATE), relay(0, 6, packet(v6(2), 1)));
+    assert_eq!((bench.drain(), bench.count(Counter::DropRelayUnknown)), (vec![], 1));
+    let tail = Tail { sequence: Some(6), ..Tail::default() };
+    bench.receives_relaying(node(LATE), info(mac(1), &[v6(1), v6(2)], tail));
+    let sent = bench.sent();
+    assert!(
+        matches!(sent[..], [(to, Packet { body: Body::Ack { .. }, .. })] if to == IntercomDestination::Unicast(node(LATE)))
+    );
+    for n in 1..=2 {
+        bench.receives_relaying(node(LATE), relay(0, 6, packet(v6(n), 1)));
+        assert_eq!(relays(&bench.sent()), [(to(NEW), 1, 7, packet(v6(n), 1))]);
+    }
+    // Long after the stay nobody is believed to answer its claim.
+    let mut bench = Bench::new();
+    bench.hears(mac(1), v6(1));
+    bench.receives_relaying(node(NEW), claim(mac(1), Tail { sequence: Some(1), ..Tail::default() }));
+    bench.pass_ms(8000);
+    bench.receives_relaying(node(LATE), info(mac(1), &[v6(1)], tail));
+    bench.receives_relaying(node(LATE), relay(0, 6, packet(v6(1), 1)));
+    assert_eq!(bench.count(Counter::DropRelayUnclaimed), 1);
+}
+
+#[test]
+fn where_each_of_two_nodes_believes_that_the_other_has_the_client_its_packets_wait() {
+    let mut bench = took_over();
+    bench.receives_relaying(node(OLD), claim(mac(1), Tail::default()));
+    bench.input(Input::RouteLookedUp { address: IpAddr::V6(node(OLD)), found: host_route() });
+    bench.receives_relaying(node(OLD), ack());
+    bench.drain();
+    bench.receives_relaying(node(OLD), info(mac(1), &[v6(1)], Tail::default()));
+    assert_eq!(bench.sent(), [], "not acknowledged: it would begin to relay");
+    bench.receives_relaying(node(OLD), relay(0, 6, packet(v6(1), 1)));
+    assert_eq!((relays(&bench.sent()), bench.engine.waiting().0), (vec![], 1));
+    bench.pass_ms(200);
+    bench.hears(mac(1), v6(1));
+    assert_eq!(released(&bench.actions()), [1]);
+}
+
+#[test]
+fn what_is_relayed_for_an_address_that_fell_silent_is_sought_as_if_it_were_caught_here() {
+    let mut bench = took_over();
+    bench.pass(Duration::from_secs(60));
+    assert_eq!(bench.engine.desired_state().routes, []);
+    bench.receives_relaying(node(OLD), relay(0, 5, packet(v6(1), 1)));
+    let log = bench.pass_ms(1500);
+    let sought = log.iter().any(|(_, action)| {
+        matches!(action, Action::SendIntercom { destination: IntercomDestination::Mesh(_), .. })
+    });
+    assert!(sought && bench.engine.waiting().0 == 1, "{log:?}");
 }
 
 #[test]
