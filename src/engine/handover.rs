@@ -235,7 +235,7 @@ impl Engine {
     }
 
     /// To one address, or flooded.
-    fn send_claim(&mut self, mac: Mac, target: Option<Ipv6Addr>) {
+    pub(super) fn send_claim(&mut self, mac: Mac, target: Option<Ipv6Addr>) {
         let Some(client) = self.clients.get(&mac) else { return };
         let tail = Tail {
             age_ms: Some(self.age_ms(client.last_seen)),
@@ -296,8 +296,9 @@ impl Engine {
             return self.info_for_former(peer, mac, addresses, tail);
         };
         if client.is_settled() {
-            // It has answered the same claim as the one that settled it: what it relays is for our client.
-            if !tail.flags.has(Flags::FROM_MEMORY) && now.since(client.since) < CLAIM_AGE {
+            // It has answered the same claim as the one that settled it, or was asked: what it relays is for our client.
+            let late = !tail.flags.has(Flags::FROM_MEMORY) && now.since(client.since) < CLAIM_AGE;
+            if self.origins.answered(now, mac, peer) || late {
                 client.sequence = client.sequence.max(tail.sequence.unwrap_or(0));
                 self.origins.claimed(now, mac, peer, self.config.tunables.max_former);
             }

@@ -12,6 +12,10 @@
 //! - from a node whose INFO answered a claim of ours for the client that has the destination (or whose claim we refused);
 //! - for a routable address inside a client prefix that is none of this node's own;
 //!
+//! A node that was started anew serves clients that its earlier run had claimed, and does not know from whom. Where such a client has shown
+//! itself, the sender of a RELAY for it is sent a CLAIM: a node that handed the client to us answers that from memory, and counts from then
+//! on. Who answers it could have answered the flooded claim of any stay as well.
+//!
 //! | the client is | the packet |
 //! |---|---|
 //! | served, host route and neighbour entry acknowledged by the kernel | goes to the kernel through the TUN |
@@ -29,6 +33,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::Engine;
+use super::client::{AddressState, Source};
 use super::input::RouteLookup;
 use super::output::{Action, IntercomDestination};
 use super::stats::Counter;
@@ -48,11 +53,19 @@ pub(super) const RELAY_IDLE: Duration = Duration::from_secs(10);
 /// The way to a node was looked up this short a time ago: it is not looked up again.
 const WAY_AGE: Duration = Duration::from_secs(1);
 
+/// A node is asked about an adopted client once in this time; its answer counts for as long as that of a claim that is repeated.
+const QUESTION_INTERVAL: Duration = Duration::from_millis(100);
+const QUESTION_AGE: Duration = Duration::from_secs(1);
+/// Questions open at once: whoever forges the senders of RELAY packets makes us send no more than so many CLAIMs a second.
+const MAX_QUESTIONS: usize = 64;
+
 /// The nodes that may relay packets of a client to us: those we have claimed it from.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
     since: BTreeMap<(Mac, Ipv6Addr), Timestamp>,
     pruned: Timestamp,
+    /// Nodes that were asked about an adopted client, and when.
+    asked: BTreeMap<(Mac, Ipv6Addr), Timestamp>,
 }
 
 impl Origins {
@@ -73,6 +86,26 @@ impl Origins {
     fn entitled(&mut self, now: Timestamp, client: Mac, node: Ipv6Addr) -> bool {
         let since = self.since.get_mut(&(client, node)).filter(|since| now.since(**since) < ORIGIN_AGE);
         since.map(|since| *since = now).is_some()
+    }
+
+    /// Whether the node may be asked about the client now; it is then.
+    fn ask(&mut self, now: Timestamp, client: Mac, node: Ipv6Addr) -> bool {
+        if self.asked.get(&(client, node)).is_some_and(|at| now.since(*at) < QUESTION_INTERVAL) {
+            return false;
+        }
+        if self.asked.len() >= MAX_QUESTIONS {
+            self.asked.retain(|_, at| now.since(*at) < QUESTION_AGE);
+        }
+        let room = self.asked.len() < MAX_QUESTIONS || self.asked.contains_key(&(client, node));
+        if room {
+            self.asked.insert((client, node), now);
+        }
+        room
+    }
+
+    /// Whether an answer of the node about the client is awaited; it is no more.
+    pub(super) fn answered(&mut self, now: Timestamp, client: Mac, node: Ipv6Addr) -> bool {
+        self.asked.remove(&(client, node)).is_some_and(|at| now.since(at) < QUESTION_AGE)
     }
 
     /// When the client was claimed from the node, or its last packet came from there.
@@ -165,6 +198,21 @@ impl Engine {
         }
     }
 
+    /// A node that no claim of this run was answered by relays to an address. Where it was adopted, and the client has shown since that it
+    /// is here, the earlier run may have claimed it from there: the node is asked.
+    fn ask_about_adopted(&mut self, mac: Mac, address: IpAddr, node: Ipv6Addr) {
+        let Some(client) = self.clients.get(&mac) else { return };
+        let adopted = client
+            .addresses
+            .get(&address)
+            .is_some_and(|entry| entry.source == Source::Adoption && entry.state == AddressState::Active);
+        let recently = self.now.since(client.since) < ORIGIN_AGE;
+        if adopted && recently && self.peers.understands_tails(node) && self.origins.ask(self.now, mac, node)
+        {
+            self.send_claim(mac, Some(node));
+        }
+    }
+
     /// A RELAY has come.
     pub(super) fn relay_received(
         &mut self,
@@ -183,6 +231,7 @@ impl Engine {
         let known = self.holders.get(&address).or_else(|| self.former_holders.get(&address)).copied();
         let mac = served.or(known).ok_or(Counter::DropRelayUnknown)?;
         if !self.origins.entitled(self.now, mac, sender) {
+            self.ask_about_adopted(mac, address, sender);
             return Err(Counter::DropRelayUnclaimed);
         }
         self.counters.add(Counter::RelayReceived);

@@ -6,7 +6,7 @@ use l3roamd::engine::Input;
 
 use crate::clients::Notices;
 use crate::random::seeds;
-use crate::world::World;
+use crate::world::{World, millis};
 
 /// What was adopted is confirmed or gone after this.
 const ADOPTION: Duration = Duration::from_secs(32);
@@ -161,6 +161,46 @@ fn interfaces_that_vanish_and_return_and_changed_settings_lose_no_client() {
             world.show_all(*client);
         }
         world.run_for(Duration::from_secs(1));
+        world.check_quiet();
+    }
+}
+
+#[test]
+fn packets_that_are_relayed_to_a_node_that_was_started_anew_arrive() {
+    for seed in seeds(10, 200) {
+        let mut world = World::chain(seed, 3);
+        let client = world.add_client(2);
+        world.attach(client, 0);
+        world.run_for(Duration::from_secs(8));
+        // Nothing but the relay knows where the client is.
+        (world.conditions.announce, world.conditions.withdraw) =
+            (millis(60_000, 60_000), millis(60_000, 60_000));
+        world.roam(client, Some(2), Notices::Frame);
+        world.run_for(Duration::from_millis(300));
+        world.show_all(client);
+        world.run_for(Duration::from_millis(300));
+        world.crash(2);
+        world.start(2);
+        let addresses = world.clients[client].addresses.clone();
+        for turn in 0..400 {
+            world.send_packet(turn % 2, addresses[turn / 2 % 2]);
+            world.run_for(Duration::from_millis(5));
+        }
+        world.run_for(Duration::from_secs(1));
+        // Until the client has answered the first question, and the old node the next.
+        let lost = world.traffic.sent - world.traffic.delivered;
+        assert!(lost <= 8, "{lost} of {} lost", world.traffic.sent);
+        // And it goes on from there.
+        world.roam(client, Some(1), Notices::Frame);
+        world.run_for(Duration::from_millis(300));
+        let before = (world.traffic.sent, world.traffic.delivered);
+        for turn in 0..50 {
+            world.send_packet(0, addresses[turn % 2]);
+            world.run_for(Duration::from_millis(5));
+        }
+        world.run_for(Duration::from_secs(1));
+        assert_eq!((world.traffic.sent - before.0, world.traffic.delivered - before.1), (50, 50));
+        world.run_for(Duration::from_secs(75));
         world.check_quiet();
     }
 }

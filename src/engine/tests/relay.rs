@@ -4,6 +4,7 @@ use super::super::output::LeaveReason;
 use super::super::timing::Timing;
 use super::search::{packet, released};
 use super::*;
+use crate::wire::intercom::Flags;
 
 const OLD: u16 = 2;
 const NEW: u16 = 3;
@@ -426,4 +427,73 @@ fn an_orderly_end_takes_drained_routes_along() {
     bench.engine.shut_down(bench.now);
     assert!(bench.actions().contains(&Action::UninstallRoute(drained(v6(1)))));
     assert_eq!(bench.engine.desired_state(), DesiredState::default());
+}
+
+/// A node that was started anew and has adopted client 1, which has shown itself since where it is said to.
+fn started_anew(shown: bool) -> Bench {
+    let mut bench = Bench::new();
+    bench.input(Input::RouteAdopted { address: v6(1), interface: BRIDGE, table: 254, client: Some(mac(1)) });
+    let own = bench.engine.config().node_client_prefix.node_client_address(mac(1));
+    bench.input(Input::NodeClientAddressAdopted(own));
+    bench.input(Input::AdoptionCompleted);
+    if shown {
+        bench.hears(mac(1), v6(1));
+    }
+    bench.receives_relaying(node(OLD), ack()); // a sign of life
+    bench.drain();
+    bench
+}
+
+fn claims_to(sent: &[(IntercomDestination, Packet)]) -> Vec<IntercomDestination> {
+    let claims = sent.iter().filter(|(_, packet)| matches!(packet.body, Body::Claim { .. }));
+    claims.map(|(to, _)| *to).collect()
+}
+
+#[test]
+fn a_node_that_was_started_anew_asks_who_relays_to_its_adopted_clients() {
+    let mut bench = started_anew(true);
+    for n in 1..=3 {
+        bench.receives_relaying(node(OLD), relay(0, 5, packet(v6(1), n)));
+        bench.receives_relaying(node(OLD), relay(0, 5, packet(v6(1), n)));
+        assert_eq!(claims_to(&bench.sent()), [to(OLD)], "not for every packet");
+        bench.pass_ms(100);
+    }
+    assert_eq!(bench.count(Counter::RelayInjected), 0, "no packet counts before the answer");
+    let memory = Tail { flags: Flags::FROM_MEMORY, sequence: Some(5), ..Tail::default() };
+    bench.receives_relaying(node(NEW), info(mac(1), &[v6(1)], memory));
+    bench.receives_relaying(node(NEW), relay(0, 5, packet(v6(1), 4)));
+    assert_eq!(bench.count(Counter::RelayInjected), 0, "nor one of somebody who was not asked");
+    bench.receives_relaying(node(OLD), info(mac(1), &[v6(1)], memory));
+    bench.drain();
+    bench.receives_relaying(node(OLD), relay(0, 5, packet(v6(1), 5)));
+    assert_eq!(released(&bench.actions()), [5]);
+    assert_eq!(
+        bench.engine.client(mac(1)).unwrap().sequence(),
+        5,
+        "later nodes must not take its stay for an old one"
+    );
+}
+
+#[test]
+fn nobody_is_asked_about_a_client_that_was_not_adopted_or_has_not_shown_itself_and_answers_that_are_late_do_not_count()
+ {
+    for mut bench in [started_anew(false), took_over()] {
+        bench.receives_relaying(node(4), ack());
+        bench.receives_relaying(node(4), relay(0, 5, packet(v6(1), 1)));
+        assert_eq!(claims_to(&bench.sent()), []);
+        assert_eq!(bench.count(Counter::DropRelayUnclaimed), 1);
+    }
+    let mut bench = started_anew(true);
+    bench.receives_relaying(node(OLD), relay(0, 5, packet(v6(1), 1)));
+    bench.pass_ms(1000);
+    let memory = Tail { flags: Flags::FROM_MEMORY, ..Tail::default() };
+    bench.receives_relaying(node(OLD), info(mac(1), &[v6(1)], memory));
+    bench.receives_relaying(node(OLD), relay(0, 5, packet(v6(1), 2)));
+    assert_eq!(released(&bench.actions()), [0_u8; 0]);
+    // Senders that do not exist: so many claims and no more.
+    let mut bench = started_anew(true);
+    for n in 100..400 {
+        bench.receives_relaying(node(n), relay(0, 5, packet(v6(1), 1)));
+    }
+    assert_eq!(claims_to(&bench.sent()).len(), 64);
 }
