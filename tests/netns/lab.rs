@@ -176,6 +176,27 @@ impl Lab {
         ip(&self.nodes[link], &format!("link del mesh{link}"));
         std::thread::sleep(Duration::from_millis(300));
         connect(&self.nodes, link);
+        self.link_replaced();
+    }
+
+    /// Puts other devices of the same name in the place of a mesh link: `make` is called for each of its two nodes.
+    pub fn replace_mesh_link(&self, link: usize, mut make: impl FnMut(&str, &str)) {
+        let name = format!("mesh{link}");
+        ip(&self.nodes[link], &format!("link del {name}"));
+        for node in [link, link + 1] {
+            make(&self.nodes[node], &name);
+            let (mac, address) = (mesh_mac(node, link), mesh_address4(node, link));
+            ip_batch(
+                &self.nodes[node],
+                &format!(
+                    "link set {name} address {mac}\naddr add {address}/30 dev {name}\nlink set {name} up\n"
+                ),
+            );
+        }
+        self.link_replaced();
+    }
+
+    fn link_replaced(&self) {
         let hops = hops(&self.nodes);
         static_routes(&self.plan, &self.nodes, &hops);
         self.watch.set_hops(hops);
@@ -206,7 +227,11 @@ impl Lab {
         }
     }
 
-    fn await_routing(&self) {
+    /// Waits until every node has its routes to the others.
+    ///
+    /// # Panics
+    /// Where one never has.
+    pub fn await_routing(&self) {
         let deadline = sys::now() + Duration::from_secs(40);
         for node in &self.nodes {
             for other in (0..self.nodes.len()).filter(|other| &self.nodes[*other] != node) {

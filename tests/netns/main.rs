@@ -23,6 +23,7 @@ mod isolate;
 mod lab;
 mod life;
 mod lossless;
+mod lossy;
 mod manual;
 mod measure;
 mod mixed;
@@ -137,6 +138,7 @@ fn main() -> ExitCode {
         snippets::TESTS,
         relay::TESTS,
         lossless::TESTS,
+        lossy::TESTS,
         throughput::TESTS,
         attach::TESTS,
         snooping::TESTS,

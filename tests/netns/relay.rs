@@ -188,6 +188,11 @@ impl Loss {
         }
     }
 
+    /// The numbers of the lost probes on the way to the client.
+    pub fn missing(&self) -> &[u32] {
+        &self.missing
+    }
+
     /// Says it.
     pub fn tell(&self, what: &str) {
         measure(

@@ -3,8 +3,9 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -109,6 +110,54 @@ pub fn control_congestion(connection: &std::net::TcpStream, algorithm: &str) -> 
         )
     };
     result == 0
+}
+
+/// One end of a wire that the lab itself carries frames over: a TAP, whole Ethernet frames.
+pub struct Tap(File);
+
+impl Tap {
+    /// Makes it in the named namespace; it goes when this is dropped.
+    ///
+    /// # Panics
+    /// Where the machine has no /dev/net/tun or the process may not.
+    pub fn open(namespace: &str, name: &str) -> Self {
+        inside(namespace, || Self::open_here(name))
+            .unwrap_or_else(|error| panic!("TAP {name} in {namespace}: {error}"))
+    }
+
+    fn open_here(name: &str) -> io::Result<Self> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open("/dev/net/tun")?;
+        // SAFETY: ifreq is integers and a union of such; all zero is a value of it.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        // At most 15 bytes, so a zero byte remains at the end.
+        for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(15)) {
+            *to = from as libc::c_char;
+        }
+        request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
+        // SAFETY: TUNSETIFF reads and writes one ifreq, which `request` is.
+        check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &mut request) })?;
+        Ok(Self(file))
+    }
+
+    /// For waiting.
+    pub fn descriptor(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+
+    /// The next frame that the kernel sends, where there is one.
+    pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+        let length = (&self.0).read(buffer).ok()?;
+        buffer.get(..length)
+    }
+
+    /// Gives the kernel a frame. One that it does not take (the link is down) is lost, as on a wire.
+    pub fn send(&self, frame: &[u8]) {
+        let _ = (&self.0).write(frame);
+    }
 }
 
 /// The index of an interface in the calling thread's namespace.
