@@ -23,11 +23,15 @@ use crate::time::Timestamp;
 use crate::wire::intercom::{Body, Flags, Tail};
 
 /// Waits between transmissions of a CLAIM or an INFO until it is answered (design.md "Handover"); the last one repeats.
-pub(super) const RETRANSMISSIONS: [Duration; 5] = [
+pub(super) const RETRANSMISSIONS: [Duration; 9] = [
     Duration::from_millis(15),
     Duration::from_millis(25),
     Duration::from_millis(60),
     Duration::from_millis(100),
+    Duration::from_millis(100),
+    Duration::from_millis(100),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
     Duration::from_millis(300),
 ];
 /// Transmissions of one CLAIM or INFO at most: the first and 15 retries (as the C daemon).
@@ -76,13 +80,6 @@ pub(super) struct Claim {
     /// The first transmission and the last one, for the round trip.
     first_sent: Timestamp,
     last_sent: Timestamp,
-}
-
-/// How long an answer took. It does not say which transmission it answers: reckoned from the last one alone a round trip longer than the
-/// schedule would never be seen, and from the first one a lost packet would slow down what follows; so from the first one, but not
-/// more than a tenth of a second for it.
-pub(super) fn round_trip(now: Timestamp, first_sent: Timestamp, last_sent: Timestamp) -> Duration {
-    now.since(last_sent).max(now.since(first_sent).min(Duration::from_millis(100)))
 }
 
 /// The window of claims in flight: claims that were sent first less than 100 ms ago and are unanswered. A thousand clients that
@@ -309,7 +306,7 @@ impl Engine {
         let (arrived, mut first_sent) = (client.since, None);
         if let Stay::Claiming(claim) = &client.stay {
             first_sent = Some(claim.first_sent);
-            self.peers.measured(now, peer, round_trip(now, claim.first_sent, claim.last_sent));
+            self.peers.measured(now, peer, claim.first_sent, claim.last_sent);
         }
         let seen = now.before(Duration::from_millis(u64::from(tail.age_ms.unwrap_or(0))));
         let addresses = self.usable_addresses(addresses);

@@ -33,6 +33,8 @@ pub(super) struct Peers {
 
 /// A round trip measured longer ago than this says nothing about the load now.
 const ROUND_TRIP_AGE: Duration = Duration::from_secs(10);
+/// Round trips to one node differ by this much.
+const JITTER: Duration = Duration::from_millis(3);
 
 impl Peers {
     /// Takes in that `node` was heard.
@@ -53,8 +55,20 @@ impl Peers {
         peer.last_heard = now;
     }
 
-    /// Takes in how long `node` took to answer.
-    pub(super) fn measured(&mut self, now: Timestamp, node: Ipv6Addr, round_trip: Duration) {
+    /// Takes in when `node` was asked first and last, of which it has answered one.
+    ///
+    /// An answer does not say which. One that comes as soon after the last as the node has answered before is that one's: those before
+    /// it were lost, and nothing new is known. Otherwise it is slow: reckoned from the last one alone a round trip longer than the
+    /// schedule would never be seen. From the first one a lost packet would slow down what follows, so no more than a tenth of a
+    /// second for it.
+    pub(super) fn measured(&mut self, now: Timestamp, node: Ipv6Addr, first: Timestamp, last: Timestamp) {
+        let (shortest, longest) = (now.since(last), now.since(first));
+        let before = self.peers.get(&node).and_then(|peer| peer.round_trip);
+        let as_before = before.is_some_and(|before| shortest <= before + before / 2 + JITTER);
+        if first < last && as_before {
+            return;
+        }
+        let round_trip = shortest.max(longest.min(Duration::from_millis(100)));
         self.recent = Some((now, round_trip));
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.round_trip = Some(round_trip);

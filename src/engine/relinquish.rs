@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Engine;
 use super::client::{Client, Record};
-use super::handover::{MAX_TRANSMISSIONS, round_trip};
+use super::handover::MAX_TRANSMISSIONS;
 use super::history::{Handover, Outcome};
 use super::output::{Action, Direction, IntercomDestination, LeaveReason};
 use super::presence::HANDOVER_ECHO;
@@ -70,7 +70,9 @@ pub(super) struct Outgoing {
     sequence: u32,
     /// It says that the client stays here.
     refused: bool,
+    /// Transmissions, and how many of them repeated claims asked for.
     sent: u8,
+    asked: u8,
     last_sent: Timestamp,
     started: Timestamp,
 }
@@ -202,7 +204,7 @@ impl Engine {
         }
         if self.outgoing.contains_key(&(mac, peer)) {
             // Our INFO was lost, or crossed with this repetition: say it again, but not more often than the peer asks.
-            self.info_due(mac, peer);
+            self.say_info(mac, peer, true);
             return false;
         }
         let Some(former) = self.former.get(&mac).cloned() else {
@@ -318,8 +320,15 @@ impl Engine {
         let now = self.now;
         self.timing_outgoing(mac);
         if self.outgoing.len() < self.config.tunables.max_former {
-            let outgoing =
-                Outgoing { record, sequence, refused: false, sent: 0, last_sent: now, started: now };
+            let outgoing = Outgoing {
+                record,
+                sequence,
+                refused: false,
+                sent: 0,
+                asked: 0,
+                last_sent: now,
+                started: now,
+            };
             self.outgoing.insert((mac, peer), outgoing);
             self.info_due(mac, peer);
         } else {
@@ -333,7 +342,7 @@ impl Engine {
         let (record, now) = (Record::default(), self.now);
         if self.outgoing.len() < self.config.tunables.max_former {
             let outgoing =
-                Outgoing { record, sequence, refused: true, sent: 0, last_sent: now, started: now };
+                Outgoing { record, sequence, refused: true, sent: 0, asked: 0, last_sent: now, started: now };
             self.outgoing.insert((mac, peer), outgoing);
             self.info_due(mac, peer);
         } else {
@@ -343,6 +352,11 @@ impl Engine {
 
     /// An unacknowledged INFO is to be sent (again).
     pub(super) fn info_due(&mut self, mac: Mac, peer: Ipv6Addr) {
+        self.say_info(mac, peer, false);
+    }
+
+    /// Sends an unacknowledged INFO. One that a repeated claim `asked` for does not make the next wait longer.
+    fn say_info(&mut self, mac: Mac, peer: Ipv6Addr, asked: bool) {
         let Some(mut outgoing) = self.outgoing.remove(&(mac, peer)) else { return };
         if outgoing.sent >= MAX_TRANSMISSIONS {
             self.timers.clear(&Timer::Info(mac, peer));
@@ -352,11 +366,12 @@ impl Engine {
         let flags = if outgoing.refused { Flags::REFUSED } else { Flags::default() };
         self.send_info(mac, peer, &outgoing.record, outgoing.sequence, flags);
         outgoing.sent += 1;
+        outgoing.asked += u8::from(asked);
         outgoing.last_sent = self.now;
         if outgoing.sent == RECHECK_AT && !outgoing.refused {
             self.recheck_due(mac);
         }
-        let wait = self.retransmit_after(outgoing.sent, Some(peer));
+        let wait = self.retransmit_after(outgoing.sent.saturating_sub(outgoing.asked), Some(peer));
         self.set_timer(Timer::Info(mac, peer), self.now + wait);
         self.outgoing.insert((mac, peer), outgoing);
     }
@@ -405,8 +420,7 @@ impl Engine {
         self.relay_begins(mac, peer);
         let Some(outgoing) = self.outgoing.remove(&(mac, peer)) else { return };
         self.timers.clear(&Timer::Info(mac, peer));
-        let took = round_trip(self.now, outgoing.started, outgoing.last_sent);
-        self.peers.measured(self.now, peer, took);
+        self.peers.measured(self.now, peer, outgoing.started, outgoing.last_sent);
         self.counters.add(Counter::HandoverOutgoing);
         self.handover_ended(outgoing.handover(mac, peer, self.now));
     }

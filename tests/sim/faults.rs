@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use l3roamd::engine::Input;
+use l3roamd::engine::stats::Counter;
 use l3roamd::time::Timestamp;
 
 use crate::clients::Notices;
@@ -106,5 +107,48 @@ fn a_clock_that_goes_back_does_no_harm() {
         }
         world.run_for(Duration::from_secs(8));
         world.check_quiet();
+    }
+}
+
+/// From a roam until the old node has the ACK and relays, for many clients whose roams and whose packets' losses are independent.
+fn completed_after(percent: u32) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for seed in seeds(20, 400) {
+        let mut world = World::chain(seed, 3);
+        world.conditions.latency = millis(0, 1);
+        let client = world.add_client(2);
+        world.attach(client, 0);
+        world.run_for(Duration::from_secs(8));
+        world.check_quiet();
+        world.conditions.loss = percent;
+        for turn in 0..20 {
+            let (old, new) = if turn % 2 == 0 { (0, 2) } else { (2, 0) };
+            let handed = |world: &World| {
+                world.nodes[old].engine().map_or(0, |e| e.counters().get(Counter::HandoverOutgoing))
+            };
+            let before = handed(&world);
+            let start = world.now;
+            world.roam(client, Some(new), Notices::Frame);
+            while handed(&world) == before && world.now.since(start) < Duration::from_secs(4) {
+                world.run_for(Duration::from_millis(1));
+            }
+            times.push(world.now.since(start));
+            world.run_for(Duration::from_millis(700));
+        }
+    }
+    times.sort_unstable();
+    times
+}
+
+#[test]
+fn handovers_are_complete_in_time_though_links_lose_control_messages() {
+    // In milliseconds; some five of them pass until the roam is noticed.
+    for (percent, of_hundred, of_thousand) in [(5, 60, 250), (20, 1000, 3000)] {
+        let times = completed_after(percent);
+        let at = |rank: usize| times[(times.len() * rank / 1000).min(times.len() - 1)];
+        let (late, latest) = (at(990), at(999));
+        println!("{percent} % lost: median {:?}, 99th {late:?}, 99.9th {latest:?}", at(500));
+        assert!(late <= Duration::from_millis(of_hundred), "{percent} % lost: 99th percentile {late:?}");
+        assert!(latest <= Duration::from_millis(of_thousand), "{percent} % lost: 99.9th {latest:?}");
     }
 }

@@ -26,7 +26,7 @@ fn a_claim_goes_to_the_node_client_address_on_its_schedule_with_fresh_nonces() {
         claims.iter().filter(|(_, to, _)| *to == wanted).map(|(at, ..)| *at).collect()
     };
     // At 400 ms the first flood was unanswered for 300 ms: the address is ours, a claim to it would reach ourselves.
-    assert_eq!(times(unicast), [0, 15, 40, 100, 200]);
+    assert_eq!(times(unicast), [0, 15, 40, 100, 200, 300]);
     assert_eq!(times(IntercomDestination::Mesh(MESH)), [100, 1100, 2100]);
     let mut nonces: Vec<u32> = claims.iter().map(|(_, _, packet)| packet.nonce).collect();
     nonces.sort();
@@ -185,6 +185,21 @@ fn retransmissions_wait_for_the_round_trip_last_measured() {
     bench.node_client_route(mac(2), host_route());
     let log = bench.pass_ms(90);
     assert_eq!(claims(&log).iter().map(|(at, ..)| *at).collect::<Vec<_>>(), [0, 21, 46]);
+}
+
+#[test]
+fn a_lost_claim_does_not_slow_down_the_next_one() {
+    let mut bench = Bench::new();
+    for (n, lost) in [(1, 0), (2, 1), (3, 2)] {
+        bench.hears(mac(n), v6(n.into()));
+        bench.node_client_route(mac(n), host_route());
+        // The node takes 1 ms for its answer, and hears the first claim, the second, the third.
+        let log = bench.pass_ms([1, 16, 41][lost]);
+        let times: Vec<u64> = claims(&log).iter().map(|(at, ..)| *at).collect();
+        assert_eq!(times, [0, 15, 40][..=lost]);
+        bench.receives(node(2), info(mac(n), &[v6(n.into())], Tail::default()));
+        bench.pass_ms(10);
+    }
 }
 
 #[test]

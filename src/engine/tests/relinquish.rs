@@ -62,7 +62,7 @@ fn info_is_repeated_on_its_schedule_until_sixteen_were_sent() {
     let log = bench.pass(Duration::from_secs(20));
     let times: Vec<u64> =
         log.iter().filter(|(_, a)| matches!(a, Action::SendIntercom { .. })).map(|(at, _)| *at).collect();
-    assert_eq!(times[..7], [0, 15, 40, 100, 200, 500, 800]);
+    assert_eq!(times[..11], [0, 15, 40, 100, 200, 300, 400, 500, 700, 1000, 1300]);
     assert_eq!(times.len(), 16);
 }
 
@@ -89,6 +89,22 @@ fn a_repeated_claim_is_answered_again_as_long_as_info_is_unacknowledged() {
     let again = infos(&bench.sent());
     assert_eq!(again.len(), 1);
     assert!(!again[0].2.flags.has(Flags::FROM_MEMORY));
+}
+
+#[test]
+fn what_a_repeated_claim_asked_for_does_not_delay_the_next_info() {
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1)]);
+    for _ in 0..5 {
+        bench.receives(node(2), claim(mac(1), Tail::default()));
+    }
+    bench.drain();
+    // All of their answers were lost, or the ACK was.
+    let log = bench.pass(Duration::from_secs(20));
+    let times: Vec<u64> =
+        log.iter().filter(|(_, a)| matches!(a, Action::SendIntercom { .. })).map(|(at, _)| *at).collect();
+    assert_eq!(times[..3], [15, 40, 100]);
+    assert_eq!(times.len(), 11, "sixteen in all");
 }
 
 #[test]
