@@ -127,14 +127,25 @@ impl Engine {
         if self.info_for_search(sender, addresses) && !ours {
             return Ok(());
         }
+        let repeated = self.is_repetition(sender, mac, tail);
         if !self.info_for_claim(sender, mac, addresses, tail) {
             return if ours { Ok(()) } else { Err(Counter::InfoUnexpected) };
         }
-        self.counters.add(Counter::AckSent);
         // Which INFO it was: the one that gave the client, or the one that refused it.
         let acknowledged = Tail { flags: Flags(tail.flags.0 & Flags::REFUSED.0), ..Tail::default() };
-        self.send(IntercomDestination::Unicast(sender), Body::Ack { client: mac, tail: acknowledged });
+        for _ in 0..if repeated { 2 } else { 1 } {
+            self.counters.add(Counter::AckSent);
+            self.send(IntercomDestination::Unicast(sender), Body::Ack { client: mac, tail: acknowledged });
+        }
         Ok(())
+    }
+
+    /// Whether an INFO says again what has settled our claim: then our ACK was lost, most likely, and packets wait for the next one. That is
+    /// sent twice, for a round trip in which either packet may be lost costs more than an ACK.
+    fn is_repetition(&self, sender: Ipv6Addr, mac: Mac, tail: Tail) -> bool {
+        let settled = self.clients.get(&mac).is_some_and(|client| client.is_settled());
+        let from_it = settled && self.origins.since(mac, sender).is_some();
+        from_it && self.peers.understands_tails(sender) && !tail.flags.has(Flags::FROM_MEMORY)
     }
 
     fn count(&mut self, counter: Counter, tail: Tail) {

@@ -64,7 +64,8 @@ impl Peers {
     pub(super) fn measured(&mut self, now: Timestamp, node: Ipv6Addr, first: Timestamp, last: Timestamp) {
         let (shortest, longest) = (now.since(last), now.since(first));
         let before = self.peers.get(&node).and_then(|peer| peer.round_trip);
-        let as_before = before.is_some_and(|before| shortest <= before + before / 2 + JITTER);
+        let as_before =
+            before.is_some_and(|before| shortest <= before.saturating_add(before / 2).saturating_add(JITTER));
         if first < last && as_before {
             return;
         }

@@ -188,6 +188,22 @@ fn retransmissions_wait_for_the_round_trip_last_measured() {
 }
 
 #[test]
+fn an_info_that_is_repeated_is_acknowledged_twice_to_a_node_of_our_kind() {
+    for (capabilities, again) in [(Capabilities::TAILS, 2), (Capabilities::default(), 1)] {
+        let mut bench = Bench::new();
+        bench.hears(mac(1), v6(1));
+        bench.node_client_route(mac(1), host_route());
+        bench.drain();
+        for count in [1, again] {
+            bench.receives_as(node(2), node(1), capabilities, info(mac(1), &[v6(1)], Tail::default()));
+            let sent = bench.sent();
+            let acks = sent.iter().filter(|(_, packet)| matches!(packet.body, Body::Ack { .. }));
+            assert_eq!(acks.count(), count, "{sent:?}");
+        }
+    }
+}
+
+#[test]
 fn a_lost_claim_does_not_slow_down_the_next_one() {
     let mut bench = Bench::new();
     for (n, lost) in [(1, 0), (2, 1), (3, 2)] {
