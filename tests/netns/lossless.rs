@@ -1,4 +1,5 @@
-//! Handover without loss, further cases: other routing daemons, a prefix beside the hosts, the end of the detour, a whole crowd.
+//! Handover without loss, further cases: other routing daemons, a prefix beside the hosts, a minute without routing, the end of the
+//! detour, a whole crowd.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -6,10 +7,11 @@ use std::time::Duration;
 use crate::client::Client;
 use crate::crowd::{self, Crowd};
 use crate::daemon::{Daemon, Kind};
+use crate::journey::{moments, travel};
 use crate::lab::{CORRESPONDENT, Lab, Plan, ip};
-use crate::measure::{Outcome, eventually, measure, must};
+use crate::measure::{Outcome, bound, eventually, measure, must, percentile, spread};
 use crate::probe::{Flow, INTERVAL, PORT};
-use crate::relay::{Air, roams, way};
+use crate::relay::{Air, way};
 use crate::roam::{attach, served_by};
 use crate::routing::{BESIDE, Routing};
 use crate::trail::Trail;
@@ -18,27 +20,72 @@ use crate::{Needs, Test, long, sys};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
+    ("the_claim_goes_out_at_once_and_the_old_route_changes_at_once", Needs::Nothing, prompt),
+    ("no_packet_is_lost_in_a_roam_where_babeld_routes", Needs::AnyBabeld, || routed(Routing::Babeld, false)),
     ("no_packet_is_lost_in_a_roam_where_bird_routes_with_a_prefix_beside", Needs::Bird, || {
-        beside(Routing::Bird)
+        routed(Routing::Bird, true)
     }),
     ("no_packet_is_lost_in_a_roam_where_babeld_routes_with_a_prefix_beside", Needs::AnyBabeld, || {
-        beside(Routing::Babeld)
+        routed(Routing::Babeld, true)
     }),
+    ("no_packet_is_lost_while_the_routing_daemons_stand_still_for_a_minute", Needs::LongBird, minute),
     ("after_the_overlap_packets_go_by_the_kernel_and_not_through_the_relay", Needs::Nothing, detour_ends),
     ("no_packet_is_lost_where_a_thousand_clients_roam_at_once", Needs::Nothing, crowd_roams),
 ];
 
-/// Every node but the correspondent's exports a prefix, too.
-fn beside(routing: Routing) -> Outcome {
-    let mut lab = Lab::new(Plan { routing, ..Plan::default() });
-    for node in [0, 2] {
-        ip(&lab.nodes[node], &format!("-6 route add {BESIDE} dev {} proto static", lab.client_interface()));
-    }
+/// How long a client stays before it roams again.
+const STAY: Duration = Duration::from_millis(500);
+
+fn prompt() -> Outcome {
+    let mut lab = Lab::new(Plan::default());
     let _daemons = Daemon::start_all(&lab, Kind::Ours);
     let client = Client::new(&mut lab, 1);
-    let loss = roams(&lab, &client, true, &way(if long() { 100 } else { 6 }), 64)?;
-    loss.tell(&format!("loss in roams, {routing:?}, a /64 beside"));
-    loss.judge(Duration::from_millis(25))
+    let count = if long() { 100 } else { 20 };
+    let moments = moments(&lab, &client, count)?;
+    measure("from the event at the new node to its CLAIM", spread(&moments.claims));
+    measure("from the CLAIM at the old node to the change of its route", spread(&moments.changes));
+    must(moments.claims.len() == count, "not every handover began with a CLAIM")?;
+    must(moments.changes.len() == count, "not every old route changed")?;
+    let ms = |times: &[Duration], percent| percentile(times, percent).as_secs_f64() * 1e3;
+    bound(ms(&moments.claims, 50) <= 1.0, "median from the event to the CLAIM beyond 1 ms")?;
+    bound(ms(&moments.claims, 95) <= 3.0, "95th percentile from the event to the CLAIM beyond 3 ms")?;
+    bound(ms(&moments.changes, 95) <= 1.0, "the old node's route changes later than 1 ms after the CLAIM")
+}
+
+/// With `beside`, every node but the correspondent's exports a prefix, too.
+fn routed(routing: Routing, beside: bool) -> Outcome {
+    let mut lab = Lab::new(Plan { routing, ..Plan::default() });
+    if beside {
+        for node in [0, 2] {
+            let interface = lab.client_interface();
+            ip(&lab.nodes[node], &format!("-6 route add {BESIDE} dev {interface} proto static"));
+        }
+    }
+    let mut daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    let journey = travel(&lab, &client, &way(if long() { 100 } else { 6 }), STAY)?;
+    journey.tell(&format!("roams, {routing:?}{}", if beside { ", a /64 beside" } else { "" }));
+    for daemon in &mut daemons {
+        must(daemon.running(), format!("a daemon ended:\n{}", daemon.log_end()))?;
+    }
+    journey.judge(Duration::from_millis(25))
+}
+
+/// Each stay is longer than the overlap, so that nothing is left but what the former nodes remember.
+fn minute() -> Outcome {
+    let mut lab = Lab::new(Plan { routing: Routing::Bird, ..Plan::default() });
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    attach(&lab, &client, true, 0)?;
+    lab.await_mesh_route(1, client.v6.into());
+    lab.await_mesh_route(2, client.node_client().into());
+    std::thread::sleep(Duration::from_secs(3));
+    lab.signal_routing(libc::SIGSTOP);
+    let journey = travel(&lab, &client, &[2, 0, 1, 2, 0], Duration::from_secs(12));
+    lab.signal_routing(libc::SIGCONT);
+    let journey = journey?;
+    journey.tell("roams in a minute in which the routing daemons stand still");
+    journey.judge(Duration::from_millis(25))
 }
 
 /// The correspondent is at the old node.

@@ -11,16 +11,12 @@ use std::time::{Duration, SystemTime};
 
 use crate::client::Client;
 use crate::daemon::{Daemon, Kind};
+use crate::journey::{intercom_type, travel};
 use crate::lab::{Lab, Plan};
-use crate::measure::{
-    Outcome, SchedulingDelay, Trouble, bound, eventually, measure, must, percentile, say, spread,
-};
-use crate::probe::{Flow, INTERVAL};
-use crate::relay::{Air, Loss, way};
-use crate::roam::{attach, served_by};
+use crate::measure::{Outcome, bound, measure, must, percentile};
+use crate::relay::way;
 use crate::routing::Routing;
 use crate::sys::{self, Tap};
-use crate::trail::Trail;
 use crate::{Needs, Test, long};
 
 /// The tests of this file.
@@ -37,8 +33,7 @@ pub const TESTS: &[Test] = &[
     }),
 ];
 
-/// The intercom's port, and what is spared of it.
-const INTERCOM: [u8; 2] = 5523_u16.to_be_bytes();
+/// The type byte of what is spared.
 const RELAY: u8 = 4;
 
 /// What chance begins with. `L3ROAMD_SEED` repeats a run, as far as the machine's own timing lets it.
@@ -119,7 +114,7 @@ fn carry(taps: &[Tap], mut lost: impl FnMut() -> bool, counts: &Counts, stop: &A
         sys::readable(&descriptors, Duration::from_millis(50));
         for (from, to) in [(&taps[0], &taps[1]), (&taps[1], &taps[0])] {
             while let Some(frame) = from.receive(&mut buffer) {
-                let control = is_control(frame) == Some(true);
+                let control = intercom_type(frame).is_some_and(|kind| kind != RELAY);
                 counts.seen.fetch_add(usize::from(control), Ordering::Relaxed);
                 if control && lost() {
                     counts.dropped.fetch_add(1, Ordering::Relaxed);
@@ -131,78 +126,23 @@ fn carry(taps: &[Tap], mut lost: impl FnMut() -> bool, counts: &Counts, stop: &A
     }
 }
 
-/// Whether a frame is a datagram of the intercom that is no RELAY.
-fn is_control(frame: &[u8]) -> Option<bool> {
-    let is_udp = frame.get(12..14)? == [0x86, 0xdd] && *frame.get(20)? == 17;
-    // Behind Ethernet, IPv6 and UDP: version, ttl, type.
-    Some(is_udp && frame.get(56..58)? == INTERCOM && *frame.get(64)? != RELAY)
-}
-
-/// What some roams over such wires came to.
-struct Roams {
-    loss: Loss,
-    /// From the client's question until the new node alone served it.
-    handovers: Vec<Duration>,
-}
-
-/// Moves the client from end to end. Each gap is looked for until traffic flows again, and less the delay of the machine.
-fn roams(lab: &Lab, client: &Client, count: usize) -> Result<Roams, Trouble> {
-    attach(lab, client, true, 0)?;
-    std::thread::sleep(Duration::from_secs(if lab.plan.routing == Routing::Ideal { 1 } else { 5 }));
-    let flow = Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL);
-    must(eventually(Duration::from_secs(30), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
-    let air = Air::watch(lab);
-    let mut trail = Trail::watch(lab);
-    std::thread::sleep(Duration::from_millis(500));
-    let start = sys::now();
-    let (mut gaps, mut moves, mut handovers) = (Vec::new(), Vec::new(), Vec::new());
-    for node in way(count) {
-        let delay = SchedulingDelay::start();
-        let moved = sys::now();
-        moves.push(moved);
-        client.roam(Some(node));
-        let asked = sys::now();
-        client.ask_gateway(true);
-        let here = eventually(Duration::from_secs(3), || served_by(lab, client, true, node));
-        must(here, format!("not served by {} alone after 3 s", lab.nodes[node]))?;
-        handovers.push(sys::now() - asked);
-        let flows = || flow.first_return(asked + Duration::from_millis(200)).is_some();
-        must(eventually(Duration::from_secs(5), flows), "no traffic after 5 s")?;
-        std::thread::sleep(Duration::from_millis(500));
-        let until = sys::now().saturating_sub(Duration::from_millis(100));
-        let gap = flow.report(moved.saturating_sub(Duration::from_millis(50)), until).gap;
-        gaps.push(gap.saturating_sub(delay.stop()));
-    }
-    let end = sys::now();
-    std::thread::sleep(Duration::from_secs(1));
-    trail.stop();
-    let mut loss = Loss::count(&flow, start, end, &moves, &air.stop());
-    for number in loss.missing().iter().take(20) {
-        say(&format!("lost: {}", trail.of(*number)));
-    }
-    loss.gaps = gaps;
-    loss.refused = loss.refused.max(u32::try_from(trail.errors()).unwrap_or(u32::MAX));
-    Ok(Roams { loss, handovers })
-}
-
 fn lossy(percent: u64, routing: Routing) -> Outcome {
     let mut lab = Lab::new(Plan { routing, ..Plan::default() });
     let wires = Wire::replace_all(&lab, percent);
     let mut daemons = Daemon::start_all(&lab, Kind::Ours);
     let client = Client::new(&mut lab, 1);
     let count = if long() { 100 } else { 12 };
-    let roams = roams(&lab, &client, count)?;
+    let journey = travel(&lab, &client, &way(count), Duration::from_millis(500))?;
     let (seen, dropped) = Wire::counts(&wires);
     let what = format!("links lose {percent} % of control, {routing:?}");
-    roams.loss.tell(&what);
-    let gaps = &roams.loss.gaps;
+    journey.tell(&what);
+    let gaps = &journey.loss.gaps;
     measure(
         &format!("{what}: messages"),
         format!(
-            "{dropped} of {seen} dropped (seed {}), {:.1} for each roam; served alone {}; gap 99th {:.1} ms",
+            "{dropped} of {seen} dropped (seed {}), {:.1} for each roam; gap 99th {:.1} ms",
             *SEED,
             seen as f64 / count as f64,
-            spread(&roams.handovers),
             percentile(gaps, 99).as_secs_f64() * 1e3,
         ),
     );
@@ -211,9 +151,9 @@ fn lossy(percent: u64, routing: Routing) -> Outcome {
         must(daemon.running(), format!("a daemon ended:\n{}", daemon.log_end()))?;
     }
     if percent <= 5 {
-        return roams.loss.judge(Duration::from_millis(50));
+        return journey.judge(Duration::from_millis(50));
     }
     bound(percentile(gaps, 100) <= Duration::from_secs(3), "a gap beyond 3 s")?;
     bound(percentile(gaps, 99) <= Duration::from_secs(1), "more than one of a hundred gaps beyond 1 s")?;
-    roams.loss.judge(Duration::from_secs(1))
+    journey.judge(Duration::from_secs(1))
 }

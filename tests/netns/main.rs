@@ -20,6 +20,7 @@ mod demo;
 mod frames;
 mod hostile;
 mod isolate;
+mod journey;
 mod lab;
 mod life;
 mod lossless;
@@ -54,6 +55,8 @@ use measure::Outcome;
 enum Needs {
     Nothing,
     Bird,
+    /// And much time.
+    LongBird,
     /// One that withdraws what it should.
     Babeld,
     /// Debian's will do.
@@ -83,7 +86,8 @@ fn missing(needs: Needs) -> Option<String> {
         return Some("no daemon: build with --release or set L3ROAMD_BIN".into());
     }
     match needs {
-        Needs::Bird if !program("bird") => Some("needs bird2".into()),
+        Needs::LongBird if !long() => Some("lasts longer than a minute: set L3ROAMD_LONG".into()),
+        Needs::Bird | Needs::LongBird if !program("bird") => Some("needs bird2".into()),
         Needs::Babeld if std::env::var_os("L3ROAMD_BABELD").is_none() => {
             Some("set L3ROAMD_BABELD to a babeld of 1.13 or newer".into())
         }

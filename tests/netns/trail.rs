@@ -115,6 +115,20 @@ impl Trail {
         )
     }
 
+    /// When a probe was put on an interface first, which is called as in [`Trail::of`].
+    pub fn put_on(&self, number: u32, place: &str) -> Option<Duration> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let sights = seen.get(&number)?.iter().filter(|sight| sight.2 && sight.1 == place);
+        sights.map(|sight| sight.0).min()
+    }
+
+    /// Whether a probe was put on a client port.
+    pub fn is_on_air(&self, number: u32) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(&number)
+            .is_some_and(|sights| sights.iter().any(|sight| sight.2 && sight.1.ends_with(":ap0")))
+    }
+
     /// When a probe was last seen on a capture TUN or inside a RELAY.
     pub fn last_detour(&self) -> Option<Duration> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
