@@ -29,6 +29,7 @@ pub const TESTS: &[Test] = &[
         routed(Routing::Babeld, true)
     }),
     ("no_packet_is_lost_while_the_routing_daemons_stand_still_for_a_minute", Needs::LongBird, minute),
+    ("no_packet_is_lost_after_the_overlap_of_a_short_stay_where_bird_routes", Needs::Bird, short_stay),
     ("after_the_overlap_packets_go_by_the_kernel_and_not_through_the_relay", Needs::Nothing, detour_ends),
     ("no_packet_is_lost_where_a_thousand_clients_roam_at_once", Needs::Nothing, crowd_roams),
 ];
@@ -86,6 +87,41 @@ fn minute() -> Outcome {
     let journey = journey?;
     journey.tell("roams in a minute in which the routing daemons stand still");
     journey.judge(Duration::from_millis(25))
+}
+
+/// Clients walk on from their second node, the correspondent's, before the first has done with them. When the second has done with them
+/// too, what it heard of the first must not be what its routing goes by. The routing daemons tell each other all they know now and then:
+/// the clients walk at different moments of that.
+fn short_stay() -> Outcome {
+    let (stay, between, overlap) = (Duration::from_secs(4), Duration::from_secs(1), Duration::from_secs(10));
+    let mut lab = Lab::new(Plan { routing: Routing::Bird, ..Plan::default() });
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let clients: Vec<Client> = (1..=3).map(|number| Client::new(&mut lab, number)).collect();
+    for client in &clients {
+        attach(&lab, client, true, 0)?;
+    }
+    let flow = |client: &Client| Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL * 4);
+    let flows: Vec<Flow> = clients.iter().map(flow).collect();
+    std::thread::sleep(Duration::from_secs(3));
+    let mut left = Vec::new();
+    for client in &clients {
+        attach(&lab, client, true, 1)?;
+        std::thread::sleep(stay);
+        attach(&lab, client, true, 2)?;
+        left.push(sys::now());
+        std::thread::sleep(between);
+    }
+    std::thread::sleep(overlap + Duration::from_secs(4));
+    let until = sys::now();
+    std::thread::sleep(Duration::from_millis(300));
+    let mut lost = Vec::new();
+    for (flow, left) in flows.iter().zip(left) {
+        let report = flow.report(left + overlap - Duration::from_secs(1), until);
+        must(report.sent > 0, "nothing was sent after the overlap")?;
+        lost.push(report.lost);
+    }
+    measure("after the overlap of a stay of 4 s, bird: lost", format!("{lost:?}"));
+    must(lost.iter().sum::<usize>() == 0, format!("{lost:?} packets lost"))
 }
 
 /// The correspondent is at the old node.
