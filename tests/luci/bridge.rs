@@ -14,6 +14,9 @@ use crate::access::{self, Login, Rules};
 use crate::peer::Peer;
 use crate::router::{Answer, Router};
 
+/// The longest body of a request that is read.
+const LONGEST: usize = 1 << 20;
+
 /// A function of method and arguments; `None` where the object is not there.
 pub type Script = Box<dyn Fn(&str, &Value) -> Option<Answer> + Send>;
 
@@ -35,6 +38,8 @@ pub struct World {
     pub refused: Vec<String>,
     /// Calls of l3roamd, by method.
     pub calls: BTreeMap<String, usize>,
+    /// The view at /, if it is shown to whoever comes, who is then the administrator.
+    pub home: Option<&'static str>,
 }
 
 /// A running bridge.
@@ -65,15 +70,20 @@ fn roots() -> Vec<PathBuf> {
 impl Bridge {
     /// Starts one.
     pub fn start(daemon: Daemon) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::serve(TcpListener::bind("127.0.0.1:0").expect("a port"), daemon, None)
+    }
+
+    /// The same on a socket that listens; with a view at / for everybody.
+    pub fn serve(listener: TcpListener, daemon: Daemon, home: Option<&'static str>) -> Self {
         let port = listener.local_addr().expect("an address").port();
-        let world = World { daemon, router: Router::default(), refused: Vec::new(), calls: BTreeMap::new() };
+        let (router, refused, calls) = (Router::default(), Vec::new(), BTreeMap::new());
+        let world = World { daemon, router, refused, calls, home };
         let world = Arc::new(Mutex::new(world));
         let shared = Arc::clone(&world);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let world = Arc::clone(&shared);
-                std::thread::spawn(move || serve(stream, &world));
+                std::thread::spawn(move || converse(stream, &world));
             }
         });
         Self { port, world }
@@ -104,7 +114,7 @@ fn login(session: &str) -> Option<Login> {
 }
 
 /// One connection: requests until the browser closes it.
-fn serve(stream: TcpStream, world: &Mutex<World>) {
+fn converse(stream: TcpStream, world: &Mutex<World>) {
     let mut reader = BufReader::new(stream.try_clone().expect("one socket, two names"));
     let mut stream = stream;
     loop {
@@ -119,7 +129,7 @@ fn serve(stream: TcpStream, world: &Mutex<World>) {
                 break;
             }
             if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap_or(0);
+                length = value.trim().parse().unwrap_or(0).min(LONGEST);
             }
         }
         let mut body = vec![0; length];
@@ -140,6 +150,7 @@ fn serve(stream: TcpStream, world: &Mutex<World>) {
 }
 
 fn answer(path: &str, query: &str, body: &[u8], world: &Mutex<World>) -> (u16, &'static str, Vec<u8>) {
+    let home = lock(world).home;
     match path {
         "/ubus/" | "/ubus" => {
             let request: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
@@ -155,9 +166,11 @@ fn answer(path: &str, query: &str, body: &[u8], world: &Mutex<World>) -> (u16, &
             (200, "text/javascript", b"window.TR={};".to_vec())
         }
         _ if path.starts_with("/luci-static/") => static_file(path),
-        _ => match path.strip_prefix("/cgi-bin/luci/") {
-            Some(view) => page(view, query),
-            None => (404, "text/plain", b"nothing here".to_vec()),
+        _ => match (path.strip_prefix("/cgi-bin/luci/"), home) {
+            (Some(view), None) => page(view, session(query).unwrap_or_default()),
+            (Some(view), Some(_)) => page(view, session(query).unwrap_or("administrator")),
+            (None, Some(home)) if path == "/" => page(home, "administrator"),
+            (None, _) => (404, "text/plain", b"nothing here".to_vec()),
         },
     }
 }
@@ -198,10 +211,13 @@ fn menu() -> Value {
     root
 }
 
+fn session(query: &str) -> Option<&str> {
+    query.split('&').find_map(|word| word.strip_prefix("session="))
+}
+
 /// LuCI's page around a view, where the login may see it.
-fn page(path: &str, query: &str) -> (u16, &'static str, Vec<u8>) {
+fn page(path: &str, session: &str) -> (u16, &'static str, Vec<u8>) {
     let entry = access::file("usr/share/luci/menu.d/luci-app-l3roamd.json")[path].clone();
-    let session = query.split('&').find_map(|word| word.strip_prefix("session=")).unwrap_or_default();
     let Some(view) = entry["action"]["path"].as_str() else {
         return (404, "text/html", format!("<h1>another page of LuCI: {path}</h1>").into_bytes());
     };
