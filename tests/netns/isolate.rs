@@ -16,7 +16,20 @@ pub const RUN: &str = "/run/lab";
 /// # Errors
 /// Says why it is not possible on this machine.
 pub fn isolate() -> Result<(), String> {
-    if std::env::var_os(MARK).is_some() {
+    isolate_with(&[])
+}
+
+/// Whether this is the program inside.
+pub fn is_inside() -> bool {
+    std::env::var_os(MARK).is_some()
+}
+
+/// The same with further variables for the program inside.
+///
+/// # Errors
+/// As above.
+pub fn isolate_with(variables: &[(&str, String)]) -> Result<(), String> {
+    if is_inside() {
         return prepare();
     }
     let mut flags = vec!["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
@@ -35,6 +48,9 @@ pub fn isolate() -> Result<(), String> {
     let own = std::env::current_exe().map_err(|error| format!("own path unknown: {error}"))?;
     let mut command = Command::new("unshare");
     command.args(&flags).arg(own).args(std::env::args_os().skip(1)).env(MARK, "1");
+    for (name, value) in variables {
+        command.env(name, value);
+    }
     for (name, path) in programs() {
         if let Some(path) = path {
             command.env(name, path);

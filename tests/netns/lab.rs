@@ -165,6 +165,13 @@ impl Lab {
         }
     }
 
+    /// Sends a signal to the routing daemon of one node.
+    pub fn signal_routing_of(&self, node: usize, signal: i32) {
+        if let Some(child) = self.routing.get(node) {
+            sys::kill(child.id(), signal);
+        }
+    }
+
     /// Makes a namespace that goes with the lab.
     pub fn add_namespace(&mut self, name: &str) {
         add_namespace(name);

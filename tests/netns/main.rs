@@ -9,9 +9,18 @@
     reason = "a failing test panics, and says what it measured"
 )]
 
+#[path = "../luci/access.rs"]
+#[allow(dead_code, reason = "shared with tests/luci")]
+mod access;
 mod addresses;
 mod attach;
 mod bench;
+#[path = "../luci/bridge.rs"]
+#[allow(dead_code, reason = "shared with tests/luci")]
+mod bridge;
+#[path = "../ubus/broker.rs"]
+#[allow(dead_code, reason = "shared with the tests of the client")]
+mod broker;
 mod capture;
 mod client;
 mod crowd;
@@ -29,9 +38,15 @@ mod manual;
 mod measure;
 mod mixed;
 mod monitor;
+#[path = "../ubus/peer.rs"]
+#[allow(dead_code, reason = "shared with the tests of the client")]
+mod peer;
 mod probe;
 mod relay;
 mod roam;
+#[path = "../luci/router.rs"]
+#[allow(dead_code, reason = "shared with tests/luci")]
+mod router;
 mod routing;
 mod scale;
 mod snippets;
@@ -108,25 +123,20 @@ fn missing(needs: Needs) -> Option<String> {
 }
 
 fn main() -> ExitCode {
-    if let Ok(socket) = std::env::var(ubus::broker::ROLE) {
-        ubus::broker::serve(socket);
+    if let Ok(socket) = std::env::var(broker::ROLE) {
+        broker::serve(socket);
         return ExitCode::SUCCESS;
     }
     let word = std::env::args().nth(1).unwrap_or_default();
-    let (demo, bench) = (word == "demo", word == "bench");
-    if !demo && !bench {
+    if word == "demo" {
+        return demo::main(std::env::args().skip(2));
+    }
+    let bench = word == "bench";
+    if !bench {
         // Wrong arguments, and --help, end here already.
         let _ = Arguments::from_args();
     }
     let impossible = isolate::isolate().err();
-    if demo {
-        if let Some(reason) = impossible.or_else(|| missing(Needs::Bird)) {
-            println!("The demonstration cannot run here: {reason}.");
-            return ExitCode::FAILURE;
-        }
-        demo::run(std::env::args().nth(2).and_then(|count| count.parse().ok()).unwrap_or(4));
-        return ExitCode::SUCCESS;
-    }
     if bench {
         if let Some(reason) = impossible.or_else(|| missing(Needs::Nothing)) {
             println!("The benchmark cannot run here: {reason}.");
@@ -155,6 +165,7 @@ fn main() -> ExitCode {
         ubus::TESTS,
         monitor::TESTS,
         manual::TESTS,
+        demo::TESTS,
     ]
     .concat();
     let trials =

@@ -1,12 +1,5 @@
 //! The object `l3roamd` of a real daemon, over a broker that is killed, stopped and overrun, while clients roam.
 
-#[path = "../ubus/broker.rs"]
-#[allow(dead_code, reason = "shared with the tests of the client")]
-pub mod broker;
-#[path = "../ubus/peer.rs"]
-#[allow(dead_code, reason = "shared with the tests of the client")]
-pub mod peer;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,11 +12,11 @@ use crate::crowd::{self, Crowd};
 use crate::daemon::{Daemon, Kind};
 use crate::lab::{Lab, Plan};
 use crate::measure::{Outcome, SchedulingDelay, bound, eventually, measure, must, percentile, spread};
+use crate::peer::Peer;
 use crate::probe::{Flow, INTERVAL};
 use crate::roam::{Roams, attach, roams, served_by};
-use crate::{Needs, Test, sys};
+use crate::{Needs, Test, broker, sys};
 use broker::Broker;
-use peer::Peer;
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
