@@ -207,13 +207,13 @@ fn an_info_that_is_repeated_is_acknowledged_twice_to_a_node_of_our_kind() {
 fn a_lost_claim_does_not_slow_down_the_next_one() {
     let mut bench = Bench::new();
     for (n, lost) in [(1, 0), (2, 1), (3, 2)] {
-        bench.hears(mac(n), v6(n.into()));
+        bench.hears(mac(n), v6(n));
         bench.node_client_route(mac(n), host_route());
         // The node takes 1 ms for its answer, and hears the first claim, the second, the third.
         let log = bench.pass_ms([1, 16, 41][lost]);
         let times: Vec<u64> = claims(&log).iter().map(|(at, ..)| *at).collect();
         assert_eq!(times, [0, 15, 40][..=lost]);
-        bench.receives(node(2), info(mac(n), &[v6(n.into())], Tail::default()));
+        bench.receives(node(2), info(mac(n), &[v6(n)], Tail::default()));
         bench.pass_ms(10);
     }
 }
