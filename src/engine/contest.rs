@@ -165,6 +165,10 @@ impl Engine {
         if !handed || self.clients.contains_key(&mac) {
             return;
         }
+        if self.clients.len() >= self.config.tunables.max_clients {
+            // Another client has its place since: it stays handed over, as one that comes anew would not be let in.
+            return self.limit_reached(Counter::ClientLimit, "max_clients");
+        }
         let Some(former) = self.recall(mac) else { return };
         let mut client = Client::new(mac, former.interface, Evidence::Frame, self.now);
         client.port = contest.port;

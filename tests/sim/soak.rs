@@ -148,7 +148,8 @@ fn bounds_hold_where_all_of_them_are_reached() {
         ..Tunables::default()
     };
     let mut refused: BTreeMap<&str, u64> = BTreeMap::new();
-    for seed in seeds(10, 500) {
+    let seeds = seeds(10, 500);
+    for seed in seeds.iter().copied() {
         let mut world = storm(seed, 5, &[], 40, 3, tunables.clone());
         world.run_for(LAST_DOUBT);
         for node in 0..world.nodes.len() {
@@ -168,6 +169,6 @@ fn bounds_hold_where_all_of_them_are_reached() {
         "seek_rate",
         "unreachable_suppressed",
     ] {
-        assert!(refused[name] > 0, "{name} was never reached");
+        assert!(refused[name] > 0 || seeds.len() == 1, "{name} was never reached");
     }
 }

@@ -84,6 +84,20 @@ fn a_client_that_answers_once_late_elsewhere_or_not_at_all_has_gone() {
 }
 
 #[test]
+fn a_client_whose_place_another_has_taken_meanwhile_is_not_taken_back() {
+    let mut bench = Bench::with(|config| config.tunables.max_clients = 1);
+    bench.serve(mac(1), &[v6(1)]);
+    bench.receives_relaying(node(RIVAL), claim(mac(1), Tail::default()));
+    bench.hears(mac(2), v6(2));
+    for _ in 0..2 {
+        bench.pass_ms(2);
+        bench.hears(mac(1), v6(1));
+    }
+    assert_eq!(bench.engine.clients().map(|client| client.mac()).collect::<Vec<_>>(), [mac(2)]);
+    assert_eq!((bench.count(Counter::ClaimRefused), bench.count(Counter::ClientLimit)), (0, 1));
+}
+
+#[test]
 fn a_c_daemon_is_never_refused() {
     let mut bench = Bench::new();
     bench.serve(mac(1), &[v6(1)]);
