@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// Where its pipes and its profile are: outside of what a lab clears.
+/// Where the pipes and profiles of browsers are, each with a directory of its own: outside of what a lab clears.
 const PLACE: &str = "/run/chromium";
 
 /// Its switches: no network but loopback, nothing in the background.
@@ -29,7 +30,6 @@ const SWITCHES: &[&str] = &[
     "--force-color-profile=srgb",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--remote-debugging-pipe",
-    "--user-data-dir=/run/chromium/profile",
     "about:blank",
 ];
 
@@ -44,6 +44,7 @@ pub fn program() -> Option<PathBuf> {
 /// A browser with one page at a time.
 pub struct Browser {
     child: Child,
+    place: PathBuf,
     input: File,
     messages: Receiver<Value>,
     number: u64,
@@ -67,17 +68,20 @@ pub enum Screen {
 impl Browser {
     /// Starts one.
     pub fn start() -> Self {
-        let place = Path::new(PLACE);
-        let _ = std::fs::remove_dir_all(place);
-        std::fs::create_dir_all(place).expect("a directory");
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        // What is left of an earlier browser may write into its directory still.
+        let place = Path::new(PLACE).join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
+        std::fs::create_dir_all(&place).expect("a directory");
         let (input, output) = (place.join("in"), place.join("out"));
         let made = Command::new("mkfifo").args([&input, &output]).status().expect("mkfifo");
         assert!(made.success(), "no pipes");
         let child = Command::new("sh")
-            .args(["-c", "exec \"$@\" 3</run/chromium/in 4>/run/chromium/out", "chromium"])
+            .args(["-c", "cd \"$1\" && shift && exec \"$@\" 3<in 4>out", "chromium"])
+            .arg(&place)
             .arg(program().expect("without it the tests are ignored"))
+            .arg(format!("--user-data-dir={}", place.join("profile").display()))
             .args(SWITCHES)
-            .env("HOME", PLACE)
+            .env("HOME", &place)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(place.join("log")).expect("a log"))
@@ -94,7 +98,16 @@ impl Browser {
                 }
             }
         });
-        Self { child, input, messages, number: 0, session: None, context: None, complaints: Vec::new() }
+        Self {
+            child,
+            place,
+            input,
+            messages,
+            number: 0,
+            session: None,
+            context: None,
+            complaints: Vec::new(),
+        }
     }
 
     /// Sends a command and waits for its result.
@@ -262,6 +275,7 @@ impl Drop for Browser {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.place);
     }
 }
 
