@@ -302,7 +302,7 @@ impl Engine {
     }
 
     /// The clients served here, by MAC.
-    pub fn clients(&self) -> impl Iterator<Item = &Client> + '_ {
+    pub fn clients(&self) -> impl ExactSizeIterator<Item = &Client> + '_ {
         self.clients.values().map(AsRef::as_ref)
     }
 

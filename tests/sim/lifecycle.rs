@@ -49,6 +49,7 @@ impl World {
     pub fn crash(&mut self, id: NodeId) {
         let mesh = self.nodes[id].mesh.len();
         let brain = self.engine(id, mesh);
+        self.touch(id);
         let node = &mut self.nodes[id];
         node.up = false;
         node.run += 1;
@@ -67,7 +68,7 @@ impl World {
             Brain::Old(_) => return self.crash(id),
         }
         self.drain(id);
-        self.check_step(id, false);
+        self.check_step(id, false, 1);
         let left = self.nodes[id].kernel.state();
         assert_eq!(left, l3roamd::engine::DesiredState::default(), "an orderly end leaves nothing behind");
         self.crash(id);
@@ -80,7 +81,7 @@ impl World {
             engine.command(now, &line.parse().unwrap()).unwrap();
         }
         self.drain(id);
-        self.check_step(id, false);
+        self.check_step(id, false, 1);
     }
 
     /// A netlink overrun: what happened is read from the tables.

@@ -43,6 +43,10 @@ pub fn seeds(short: u64, long: u64) -> Vec<u64> {
     if let Ok(seed) = std::env::var("L3ROAMD_SIM_SEED") {
         return vec![seed.parse().expect("L3ROAMD_SIM_SEED is a number")];
     }
-    let count = if std::env::var_os("L3ROAMD_LONG").is_some() { long } else { short };
-    (1..=count).collect()
+    (1..=if self::long() { long } else { short }).collect()
+}
+
+/// Whether the whole of every test is asked for.
+pub fn long() -> bool {
+    std::env::var_os("L3ROAMD_LONG").is_some()
 }

@@ -7,7 +7,7 @@ use l3roamd::engine::config::Tunables;
 
 use crate::clients::{ClientId, Notices};
 use crate::node::NodeId;
-use crate::random::seeds;
+use crate::random::{long, seeds};
 use crate::world::{World, millis};
 
 /// Associated stations that nobody reports as gone are asked every 5 minutes and an eighth.
@@ -117,6 +117,15 @@ fn a_small_mesh_survives_ten_random_minutes() {
 fn a_large_mesh_survives_ten_random_minutes() {
     for seed in seeds(2, 100) {
         soak(seed, 20, &[], 200, 10);
+    }
+}
+
+/// The whole hour takes some minutes, and is for the long form.
+#[test]
+fn two_hundred_nodes_with_two_thousand_clients_survive_a_random_hour() {
+    let minutes = if long() { 60 } else { 3 };
+    for seed in seeds(1, 5) {
+        soak(seed, 200, &[], 2000, minutes);
     }
 }
 

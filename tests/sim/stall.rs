@@ -30,6 +30,7 @@ impl World {
         let run = self.nodes[id].run;
         if self.nodes[id].up && self.nodes[id].stalled.is_none() {
             self.nodes[id].stalled = Some(Vec::new());
+            self.touch(id);
             self.after(duration, Event::Resume { node: id, run });
         }
     }

@@ -123,6 +123,9 @@ pub struct World {
     pub(crate) serial: u64,
     events: BTreeMap<(Timestamp, u64), Event>,
     order: u64,
+    /// When each node's daemon wants a timeout, as far as the nodes are not `touched`.
+    wakes: Vec<Option<Timestamp>>,
+    touched: Vec<NodeId>,
     pub steps: u64,
     /// Print every input and output (`L3ROAMD_SIM_TRACE`).
     trace: bool,
@@ -148,6 +151,8 @@ impl World {
             serial: 0,
             events: BTreeMap::new(),
             order: 0,
+            wakes: Vec::new(),
+            touched: Vec::new(),
             steps: 0,
             trace: std::env::var_os("L3ROAMD_SIM_TRACE").is_some(),
         };
@@ -246,8 +251,7 @@ impl World {
 
     /// Does what is next, unless it is later than `end`.
     fn step(&mut self, end: Timestamp) -> bool {
-        let wakes = self.nodes.iter().enumerate().filter(|(_, node)| node.up && node.stalled.is_none());
-        let wake = wakes.filter_map(|(id, node)| Some((node.brain.poll_timeout()?, id))).min();
+        let wake = self.next_wake();
         let event = self.events.first_key_value().map(|(key, _)| key.0);
         let next = wake.map(|(at, _)| at).into_iter().chain(event).min();
         let Some(at) = next.filter(|at| *at <= end) else { return false };
@@ -264,6 +268,21 @@ impl World {
             }
         }
         true
+    }
+
+    /// A node is not as it was: when it wants a timeout is asked anew.
+    pub fn touch(&mut self, node: NodeId) {
+        self.touched.push(node);
+    }
+
+    /// Which daemon wants a timeout next.
+    fn next_wake(&mut self) -> Option<(Timestamp, NodeId)> {
+        self.wakes.resize(self.nodes.len(), None);
+        for id in self.touched.drain(..) {
+            let node = &self.nodes[id];
+            self.wakes[id] = node.brain.poll_timeout().filter(|_| node.up && node.stalled.is_none());
+        }
+        self.wakes.iter().enumerate().filter_map(|(id, wake)| Some(((*wake)?, id))).min()
     }
 
     fn happen(&mut self, event: Event) {
@@ -342,12 +361,13 @@ impl World {
         }
         let outputs = self.drain(node);
         if self.nodes[node].stalled.is_none() {
-            self.check_step(node, quiet && outputs == 0);
+            self.check_step(node, quiet, outputs);
         }
     }
 
     /// Carries out everything that a daemon has put out.
     pub fn drain(&mut self, node: NodeId) -> usize {
+        self.touch(node);
         let mut count = 0;
         while self.nodes[node].stalled.is_none() {
             let Some(output) = self.nodes[node].brain.poll() else { break };

@@ -100,7 +100,7 @@ pub fn clients(view: &View<'_>, page: &Page) -> Result<Table, Status> {
         return Err(Status::NotFound);
     }
     let mut table = Table::new();
-    table.insert("total".to_owned(), engine.clients().count().into());
+    table.insert("total".to_owned(), engine.clients().len().into());
     table.insert("more".to_owned(), more.into());
     table.insert("clients".to_owned(), list.into());
     Ok(table)

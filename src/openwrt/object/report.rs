@@ -54,7 +54,7 @@ fn status(view: &View<'_>) -> Table {
         "node_address": engine.config().node_address.to_string(),
         // Seconds, as everybody else's on a router.
         "uptime": view.now.since(view.facts.started).as_secs(),
-        "clients": engine.clients().count(),
+        "clients": engine.clients().len(),
         "former_clients": engine.former_count(),
         "addresses": engine.clients().map(|client| client.routed().count()).sum::<usize>(),
         "peers": engine.peers().count(),
