@@ -179,6 +179,13 @@ impl Daemon {
         serde_json::from_str(&answer).unwrap_or(serde_json::Value::Null)
     }
 
+    /// One of its counters.
+    pub fn counter(&self, name: &str) -> Option<u64> {
+        let answer = self.ask("get-statistics")?;
+        let answer: serde_json::Value = serde_json::from_str(&answer).ok()?;
+        answer["counters"][name].as_u64()
+    }
+
     /// Whether it says that the client has the address and uses it.
     pub fn manages(&self, client: l3roamd::net::Mac, address: std::net::IpAddr) -> bool {
         let v4_mapped = match address {

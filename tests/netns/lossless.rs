@@ -29,6 +29,7 @@ pub const TESTS: &[Test] = &[
         routed(Routing::Babeld, true)
     }),
     ("no_packet_is_lost_while_the_routing_daemons_stand_still_for_a_minute", Needs::LongBird, minute),
+    ("no_packet_is_lost_where_a_client_roams_every_300_ms", Needs::Nothing, ping_pong),
     ("no_packet_is_lost_after_the_overlap_of_a_short_stay_where_bird_routes", Needs::Bird, short_stay),
     ("after_the_overlap_packets_go_by_the_kernel_and_not_through_the_relay", Needs::Nothing, detour_ends),
     ("no_packet_is_lost_where_a_thousand_clients_roam_at_once", Needs::Nothing, crowd_roams),
@@ -70,6 +71,23 @@ fn routed(routing: Routing, beside: bool) -> Outcome {
         must(daemon.running(), format!("a daemon ended:\n{}", daemon.log_end()))?;
     }
     journey.judge(Duration::from_millis(25))
+}
+
+/// A client between two access points: honest roams are never slowed, however many there are, and none is taken for a dispute.
+fn ping_pong() -> Outcome {
+    let mut lab = Lab::new(Plan::default());
+    let daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    // A roam is followed for 200 ms at least.
+    let journey = travel(&lab, &client, &way(if long() { 200 } else { 40 }), Duration::from_millis(90))?;
+    journey.tell("roams every 300 ms");
+    let disputes: u64 = daemons.iter().filter_map(|daemon| daemon.counter("claim_refused")).sum();
+    must(disputes == 0, format!("{disputes} claims refused"))?;
+    journey.judge(Duration::from_millis(20))?;
+    bound(
+        percentile(&journey.handovers, 99) <= Duration::from_millis(20),
+        "a handover took longer than 20 ms",
+    )
 }
 
 /// Each stay is longer than the overlap, so that nothing is left but what the former nodes remember.

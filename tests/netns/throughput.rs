@@ -1,10 +1,13 @@
-//! How much gets through while a client roams: a stream of large packets, a TCP transfer over links of a given rate.
+//! How much gets through while a client roams: a stream of large packets, a TCP transfer over links of a given rate; and what a host at
+//! the old node sends, when the overlap is over.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv6Addr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,6 +23,7 @@ use crate::{Needs, Test, long, sys};
 pub const TESTS: &[Test] = &[
     ("ten_megabits_of_large_packets_survive_roams", Needs::Nothing, stream),
     ("a_tcp_transfer_hardly_notices_roams", Needs::Shaping, transfers),
+    ("a_hundred_megabits_go_by_the_kernel_when_the_overlap_is_over", Needs::Nothing, beyond_the_overlap),
 ];
 
 /// With the headers 1400 bytes.
@@ -72,6 +76,85 @@ fn transfers() -> Outcome {
     must(timeouts == 0, format!("{timeouts} retransmission timeouts"))?;
     let median = crate::measure::percentile(&shares, 50);
     bound(median >= 950, format!("{}.{} % of the transfer at rest", median / 10, median % 10))
+}
+
+/// 100 Mbit/s of 1400-byte packets are so many each millisecond.
+const BURST: u32 = 9;
+/// What may be on its way, or wait for a processor, when a time is noted.
+const MARGIN: u32 = 500 * BURST;
+
+/// A host at the old node sends to a client that has roamed: the correspondent is at the node that the client leaves.
+fn beyond_the_overlap() -> Outcome {
+    let mut lab = Lab::new(Plan::default());
+    let daemons = Daemon::start_all(&lab, Kind::Ours);
+    let client = Client::new(&mut lab, 1);
+    attach(&lab, &client, true, 1)?;
+    let receiver = sys::inside(&client.namespace, || UdpSocket::bind((client.v6, PORT))).expect("bind");
+    sys::enlarge_receive_buffer(receiver.as_raw_fd());
+    receiver.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+    let sender = sys::inside(CORRESPONDENT, || UdpSocket::bind("[::]:0")).expect("bind");
+    let (stop, sent) = (AtomicBool::new(false), AtomicU32::new(0));
+    let relayed = || daemons[1].counter("relay_sent").unwrap_or(0);
+    let (arrived, detour, before, after, from) = std::thread::scope(|scope| {
+        let taking = scope.spawn(|| take_numbers(&receiver, &stop));
+        scope.spawn(|| send_numbers(&sender, (client.v6, PORT), &sent, &stop));
+        std::thread::sleep(Duration::from_secs(1));
+        client.roam(Some(2));
+        client.ask_gateway(true);
+        // The overlap, and a while.
+        std::thread::sleep(Duration::from_secs(8));
+        let detour = relayed();
+        std::thread::sleep(Duration::from_secs(3));
+        let (before, from) = (relayed(), sent.load(Ordering::Relaxed));
+        std::thread::sleep(Duration::from_secs(2));
+        let after = relayed();
+        stop.store(true, Ordering::Relaxed);
+        (taking.join().unwrap_or_default(), detour, before, after, from)
+    });
+    let until = sent.load(Ordering::Relaxed).saturating_sub(MARGIN);
+    let lost = (from..until).filter(|number| !arrived.contains(number)).count();
+    measure(
+        "a host at the old node sends 100 Mbit/s",
+        format!(
+            "{before} packets relayed in the overlap, {} after it; lost after it {lost} of {}",
+            after - before,
+            until.saturating_sub(from)
+        ),
+    );
+    must(served_by(&lab, &client, true, 2) && detour > 0, "there was no detour")?;
+    must(after == before, format!("{} packets are relayed after the overlap", after - before))?;
+    must(until > from + 10_000, "less than 100 Mbit/s were sent")?;
+    bound(lost == 0, format!("{lost} packets lost after the overlap"))
+}
+
+/// Sends numbered packets, so many each millisecond.
+fn send_numbers(socket: &UdpSocket, to: (Ipv6Addr, u16), sent: &AtomicU32, stop: &AtomicBool) {
+    let (mut packet, start) = (vec![0; PAYLOAD], sys::now());
+    let mut number: u32 = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let due = u32::try_from((sys::now() - start).as_millis()).unwrap_or(u32::MAX).saturating_mul(BURST);
+        while number < due {
+            packet[..4].copy_from_slice(&number.to_be_bytes());
+            // A sender that is refused knows which packet it was; one that is lost is missed.
+            let _ = socket.send_to(&packet, to);
+            number += 1;
+            sent.store(number, Ordering::Relaxed);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The numbers that arrive until told to stop.
+fn take_numbers(socket: &UdpSocket, stop: &AtomicBool) -> BTreeSet<u32> {
+    let (mut arrived, mut buffer) = (BTreeSet::new(), vec![0; 2048]);
+    while !stop.load(Ordering::Relaxed) {
+        if let (Ok(length), Some(number)) = (socket.recv(&mut buffer), buffer.first_chunk()) {
+            if length == PAYLOAD {
+                arrived.insert(u32::from_be_bytes(*number));
+            }
+        }
+    }
+    arrived
 }
 
 /// What a transfer came to.
