@@ -111,7 +111,9 @@ impl Intercom {
             IntercomDestination::Unicast(address) => (address, IfIndex(0)),
             IntercomDestination::Mesh(interface) => (GROUP, interface),
         };
-        let send = || datagram::send(self.fd.get_ref(), bytes, self.node_address, (address, PORT), interface);
+        let class = intercom::traffic_class(bytes);
+        let manner = datagram::Manner { source: self.node_address, interface, class };
+        let send = || datagram::send(self.fd.get_ref(), bytes, &manner, (address, PORT));
         let mut result = send();
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             let again = self.fd.async_io(Interest::WRITABLE, |_| send());

@@ -140,6 +140,8 @@ impl From<TlvError> for ParseError {
 }
 
 const VERSION: u8 = 0;
+/// DSCP CS6, network control (RFC 4594 § 3.1), which babeld gives its messages, too.
+const NETWORK_CONTROL: u8 = 0xc0;
 const HEADER_LENGTH: usize = 24;
 /// Where the ttl stands: the one byte that a forwarder changes.
 const TTL_OFFSET: usize = 1;
@@ -341,6 +343,16 @@ fn body_capacity(body: &Body) -> usize {
         Body::Seek { .. } | Body::Claim { .. } | Body::Ack { .. } => 48,
         Body::Info { addresses, .. } => 56 + addresses.len() * 17,
         Body::Relay { packet, .. } => 8 + packet.len(),
+    }
+}
+
+/// The traffic class (RFC 8200 § 7) under which a datagram leaves. On a full link a CLAIM that waits behind the client's own packets makes
+/// the old node send more of them to where the client is no longer; Wi-Fi carries this class before all others. RELAY carries
+/// packets of clients, which are no better than any.
+pub fn traffic_class(datagram: &[u8]) -> u8 {
+    match datagram {
+        [VERSION, _, kind::RELAY, ..] => 0,
+        _ => NETWORK_CONTROL,
     }
 }
 

@@ -20,7 +20,7 @@
 //! UDP, port 5523 at both ends; the source is the node's own address. Unicast goes to a node address or to a
 //! *node-client address*: the node-client prefix with the modified EUI-64 of the client's MAC, held by the node that
 //! serves the client. Floods go to `ff02::5523` once per mesh interface; whoever receives one forwards it, once, to
-//! all its mesh interfaces while the ttl lasts. All integers are big endian.
+//! all its mesh interfaces while the ttl lasts. Our nodes send all but RELAY with traffic class CS6. All integers are big endian.
 //!
 //! ## Header
 //!

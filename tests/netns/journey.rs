@@ -22,6 +22,8 @@ use crate::watch::{DRAINED, SERVED, What};
 const INTERCOM: [u8; 2] = 5523_u16.to_be_bytes();
 /// The type byte of a CLAIM.
 const CLAIM: u8 = 1;
+/// The traffic class of control messages.
+const NETWORK_CONTROL: u8 = 0xc0;
 /// Times are noted by threads that have to be woken: what was put on a client port so soon after the route's change may have been
 /// before it.
 const NOISE: Duration = Duration::from_millis(2);
@@ -33,9 +35,22 @@ pub fn intercom_type(frame: &[u8]) -> Option<u8> {
     if is_udp && frame.get(56..58)? == INTERCOM { frame.get(64).copied() } else { None }
 }
 
-/// When CLAIMs passed the mesh interfaces: at which node, and whether they went out.
+/// The traffic class of an IPv6 packet in an Ethernet frame.
+fn traffic_class(frame: &[u8]) -> Option<u8> {
+    Some(frame.get(14)? << 4 | frame.get(15)? >> 4)
+}
+
+/// A CLAIM that passed a mesh interface.
+struct Sight {
+    at: Duration,
+    node: usize,
+    out: bool,
+    class: Option<u8>,
+}
+
+/// All CLAIMs that passed mesh interfaces.
 struct Claims {
-    seen: Arc<Mutex<Vec<(Duration, usize, bool)>>>,
+    seen: Arc<Mutex<Vec<Sight>>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -56,7 +71,7 @@ impl Claims {
                             continue;
                         };
                         if intercom_type(frame) == Some(CLAIM) {
-                            let sight = (sys::now(), node, out);
+                            let sight = Sight { at: sys::now(), node, out, class: traffic_class(frame) };
                             seen.lock().unwrap_or_else(PoisonError::into_inner).push(sight);
                         }
                     }
@@ -69,8 +84,14 @@ impl Claims {
     /// The first CLAIM since `since` that left a node, or came to it.
     fn first(&self, since: Duration, node: usize, out: bool) -> Option<Duration> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let times = seen.iter().filter(|sight| sight.0 >= since && sight.1 == node && sight.2 == out);
-        times.map(|sight| sight.0).min()
+        let times = seen.iter().filter(|sight| sight.at >= since && sight.node == node && sight.out == out);
+        times.map(|sight| sight.at).min()
+    }
+
+    /// Whether all were marked as network control.
+    fn are_marked(&self) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter().all(|sight| sight.class == Some(NETWORK_CONTROL))
     }
 }
 
@@ -170,6 +191,8 @@ pub struct Moments {
     pub claims: Vec<Duration>,
     /// From the first CLAIM that comes to the old node until its route changes.
     pub changes: Vec<Duration>,
+    /// Whether all CLAIMs were marked as network control.
+    pub marked: bool,
 }
 
 /// Moves the client from end to end, so many times.
@@ -177,7 +200,7 @@ pub fn moments(lab: &Lab, client: &Client, count: usize) -> Result<Moments, Trou
     attach(lab, client, true, 0)?;
     std::thread::sleep(Duration::from_secs(1));
     let claims = Claims::watch(lab);
-    let mut moments = Moments { claims: Vec::new(), changes: Vec::new() };
+    let mut moments = Moments { claims: Vec::new(), changes: Vec::new(), marked: false };
     for (from, to) in (0..count).map(|turn| if turn % 2 == 0 { (0, 2) } else { (2, 0) }) {
         let at = sys::now();
         client.roam(Some(to));
@@ -191,6 +214,7 @@ pub fn moments(lab: &Lab, client: &Client, count: usize) -> Result<Moments, Trou
         let came = claims.first(asked, from, false);
         moments.changes.extend(came.zip(changed).map(|(came, changed)| changed.saturating_sub(came)));
     }
+    moments.marked = claims.are_marked();
     Ok(moments)
 }
 

@@ -1,4 +1,4 @@
-//! UDP datagrams over IPv6 with the packet information of RFC 3542: which address, which interface.
+//! UDP datagrams over IPv6 with what RFC 3542 tells beside them: which address, which interface, which traffic class.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -10,9 +10,19 @@ use std::ptr;
 use super::socket;
 use crate::net::IfIndex;
 
-/// One IPV6_PKTINFO with its header takes 40 bytes on 64-bit machines, 32 on others; aligned as cmsghdr.
+/// One IPV6_PKTINFO and one IPV6_TCLASS with their headers take 64 bytes on 64-bit machines, 48 on others; aligned as cmsghdr.
 #[repr(C, align(8))]
 struct Control([u8; 64]);
+
+/// How a datagram is sent.
+pub(crate) struct Manner {
+    /// Its source.
+    pub(crate) source: Ipv6Addr,
+    /// Out of which interface; any where it is 0.
+    pub(crate) interface: IfIndex,
+    /// Its traffic class.
+    pub(crate) class: u8,
+}
 
 /// A datagram that came.
 pub(crate) struct Received {
@@ -85,36 +95,54 @@ pub(crate) fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<Received> {
     Ok(Received { length, source: Ipv6Addr::from(address.sin6_addr.s6_addr), info, truncated })
 }
 
-/// Sends one datagram from `source`; out of `interface` where that is not 0.
+/// Sends one datagram.
 pub(crate) fn send(
     fd: &OwnedFd,
     bytes: &[u8],
-    source: Ipv6Addr,
+    manner: &Manner,
     destination: (Ipv6Addr, u16),
-    interface: IfIndex,
 ) -> io::Result<()> {
     // The kernel does not write to what it sends.
     let mut vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    let mut address = socket::sockaddr_v6(destination.0, destination.1, interface);
+    let mut address = socket::sockaddr_v6(destination.0, destination.1, manner.interface);
     let mut control = Control([0; 64]);
     let mut message = header(&mut vector, &mut address, &mut control);
     let info = libc::in6_pktinfo {
-        ipi6_addr: libc::in6_addr { s6_addr: source.octets() },
-        ipi6_ifindex: interface.0 as _,
+        ipi6_addr: libc::in6_addr { s6_addr: manner.source.octets() },
+        ipi6_ifindex: manner.interface.0 as _,
     };
-    let size = mem::size_of_val(&info) as libc::c_uint;
-    // SAFETY: the control bytes are aligned for a cmsghdr and have room for one with an in6_pktinfo (the test below), so
-    // CMSG_FIRSTHDR gives their beginning. `message` points at the bytes, the address and the control bytes, which outlive the call.
+    let class = libc::c_int::from(manner.class);
+    // SAFETY: the control bytes are aligned for a cmsghdr and have room for one with an in6_pktinfo and one with an int (the test
+    // below), so that CMSG_FIRSTHDR and CMSG_NXTHDR give places inside of them. `message` points at the bytes, the address and the
+    // control bytes, which outlive the call.
     let sent = unsafe {
-        message.msg_controllen = libc::CMSG_SPACE(size) as _;
+        message.msg_controllen = (space(&info) + space(&class)) as _;
         let item = libc::CMSG_FIRSTHDR(&message);
-        (*item).cmsg_level = libc::IPPROTO_IPV6;
-        (*item).cmsg_type = libc::IPV6_PKTINFO;
-        (*item).cmsg_len = libc::CMSG_LEN(size) as _;
-        ptr::write_unaligned(libc::CMSG_DATA(item).cast(), info);
+        put(item, libc::IPV6_PKTINFO, info);
+        put(libc::CMSG_NXTHDR(&message, item), libc::IPV6_TCLASS, class);
         libc::sendmsg(fd.as_raw_fd(), &message, 0)
     };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Bytes that a value takes as control data.
+fn space<T>(_: &T) -> usize {
+    // SAFETY: computes a number.
+    unsafe { libc::CMSG_SPACE(mem::size_of::<T>() as libc::c_uint) as usize }
+}
+
+/// Writes one item of control data of IPv6.
+///
+/// # Safety
+/// `item` points at [`space`] bytes that are aligned for a cmsghdr.
+unsafe fn put<T>(item: *mut libc::cmsghdr, kind: libc::c_int, data: T) {
+    // SAFETY: the caller's promise; the data is written without regard to its alignment.
+    unsafe {
+        (*item).cmsg_level = libc::IPPROTO_IPV6;
+        (*item).cmsg_type = kind;
+        (*item).cmsg_len = libc::CMSG_LEN(mem::size_of::<T>() as libc::c_uint) as _;
+        ptr::write_unaligned(libc::CMSG_DATA(item).cast(), data);
+    }
 }
 
 #[cfg(test)]
@@ -122,12 +150,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_control_bytes_have_room_for_the_packet_information() {
-        let size = mem::size_of::<libc::in6_pktinfo>();
-        assert_eq!(size, 20);
-        // SAFETY: computes a number.
-        let space = unsafe { libc::CMSG_SPACE(size as libc::c_uint) } as usize;
-        assert!(space <= mem::size_of::<Control>());
+    fn the_control_bytes_have_room_for_the_packet_information_and_the_class() {
+        assert_eq!(mem::size_of::<libc::in6_pktinfo>(), 20);
+        let info = libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: [0; 16] }, ipi6_ifindex: 0 };
+        assert!(space(&info) + space::<libc::c_int>(&0) <= mem::size_of::<Control>());
         assert!(mem::align_of::<libc::cmsghdr>() <= mem::align_of::<Control>());
     }
 }

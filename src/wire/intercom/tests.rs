@@ -42,6 +42,15 @@ fn what_ends_early_is_truncated_wherever_it_ends() {
 }
 
 #[test]
+fn all_but_packets_of_clients_is_network_control() {
+    let relay = packet(Body::Relay { hops: 0, sequence: 1, packet: vec![0x60; 40] });
+    let claim = packet(Body::Claim { client: CLIENT, tail: Tail::default() });
+    let class = |packet: &Packet| traffic_class(&emit(packet));
+    assert_eq!([&relay, &claim, &info(addresses(2))].map(class), [0, 0xc0, 0xc0]);
+    assert_eq!(traffic_class(&[]), 0xc0);
+}
+
+#[test]
 fn lengths_that_cannot_be_are_named() {
     let bad = |tlv| Err(ParseError::BadLength { tlv });
     assert_eq!(parse(&datagram(kind::CLAIM, &[0, 0])), bad(0));
