@@ -12,7 +12,7 @@ use crate::probe::{Flow, INTERVAL};
 use crate::relay::{Air, Loss, way};
 use crate::roam::{attach, served_by};
 use crate::routing::Routing;
-use crate::throughput::{self, Stream, shape, transfer};
+use crate::throughput::{self, Queue, Stream, shape, transfer};
 use crate::watch::{SERVED, What};
 use crate::{Needs, sys};
 
@@ -196,7 +196,7 @@ fn relay(kind: Kind) -> Result<Values, Trouble> {
 
 fn tcp(kind: Kind) -> Result<Values, Trouble> {
     let mut lab = Lab::new(Plan::default());
-    shape(&lab);
+    shape(&lab, Queue::One);
     let _daemons = Daemon::start_all(&lab, kind);
     let client = Client::new(&mut lab, 1);
     let resting = transfer(&lab, &client, &[0; throughput::SHORT])?;

@@ -66,13 +66,14 @@ pub fn print_table() {
 pub fn judge(name: &str, test: fn() -> Outcome) -> Result<Completion, Failed> {
     FRESH.store(true, Ordering::Relaxed);
     for attempt in 1..=2 {
-        let delay = SchedulingDelay::start();
+        let (delay, begin) = (SchedulingDelay::start(), sys::now());
         let outcome = std::panic::catch_unwind(test).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
             Err(Trouble::Broken(text.unwrap_or_else(|| "panicked".into())))
         });
         let delay = delay.stop();
+        say(&format!("took {:.1} s", (sys::now() - begin).as_secs_f64()));
         if outcome.is_err() {
             keep_logs(name);
         }
