@@ -21,7 +21,7 @@ use crate::{Needs, Test, long, sys};
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
     ("the_claim_goes_out_at_once_and_the_old_route_changes_at_once", Needs::Nothing, prompt),
-    ("no_packet_is_lost_in_a_roam_where_babeld_routes", Needs::AnyBabeld, || routed(Routing::Babeld, false)),
+    ("no_packet_is_lost_in_a_roam_where_babeld_routes", Needs::LongBabeld, || routed(Routing::Babeld, false)),
     ("no_packet_is_lost_in_a_roam_where_bird_routes_with_a_prefix_beside", Needs::Bird, || {
         routed(Routing::Bird, true)
     }),

@@ -70,12 +70,14 @@ use measure::Outcome;
 enum Needs {
     Nothing,
     Bird,
-    /// And much time.
+    /// And the long form, for it lasts, or is like another test of the short one.
     LongBird,
     /// One that withdraws what it should.
     Babeld,
     /// Debian's will do.
     AnyBabeld,
+    /// And the long form.
+    LongBabeld,
     /// The OLSRv2 daemon of OONF.
     Olsrd2,
     /// Links of a given rate.
@@ -101,12 +103,16 @@ fn missing(needs: Needs) -> Option<String> {
         return Some("no daemon: build with --release or set L3ROAMD_BIN".into());
     }
     match needs {
-        Needs::LongBird if !long() => Some("lasts longer than a minute: set L3ROAMD_LONG".into()),
+        Needs::LongBird | Needs::LongBabeld if !long() => {
+            Some("is for the long form: set L3ROAMD_LONG".into())
+        }
         Needs::Bird | Needs::LongBird if !program("bird") => Some("needs bird2".into()),
         Needs::Babeld if std::env::var_os("L3ROAMD_BABELD").is_none() => {
             Some("set L3ROAMD_BABELD to a babeld of 1.13 or newer".into())
         }
-        Needs::AnyBabeld if !program(&routing::babeld_program()) => Some("needs babeld".into()),
+        Needs::AnyBabeld | Needs::LongBabeld if !program(&routing::babeld_program()) => {
+            Some("needs babeld".into())
+        }
         Needs::Olsrd2 if !std::env::var("L3ROAMD_OLSRD2").is_ok_and(|name| program(&name)) => {
             Some("set L3ROAMD_OLSRD2 to an olsrd2 with lan_import".into())
         }
