@@ -113,7 +113,7 @@ fn missing(needs: Needs) -> Option<String> {
         Needs::AnyBabeld | Needs::LongBabeld if !program(&routing::babeld_program()) => {
             Some("needs babeld".into())
         }
-        Needs::Olsrd2 if !std::env::var("L3ROAMD_OLSRD2").is_ok_and(|name| program(&name)) => {
+        Needs::Olsrd2 if !routing::imports_routes() => {
             Some("set L3ROAMD_OLSRD2 to an olsrd2 with lan_import".into())
         }
         Needs::Shaping if !throughput::can_shape() => Some("needs tc and the kernel's sch_tbf".into()),

@@ -22,6 +22,16 @@ pub fn babeld_program() -> String {
     std::env::var("L3ROAMD_BABELD").unwrap_or_else(|_| "babeld".into())
 }
 
+/// Whether L3ROAMD_OLSRD2 names an olsrd2 that imports routes of the kernel. One without the plugin runs, says so in its log, and never
+/// hears of a client.
+pub fn imports_routes() -> bool {
+    let Ok(name) = std::env::var("L3ROAMD_OLSRD2") else { return false };
+    let plugins = Command::new(name).arg("--version").output();
+    plugins.is_ok_and(|said| {
+        String::from_utf8_lossy(&said.stdout).lines().any(|line| line.ends_with(" lan_import"))
+    })
+}
+
 /// How routes get from node to node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Routing {
