@@ -243,7 +243,7 @@ fn late(
     let arrived: std::collections::BTreeSet<u32> = arrived.into_iter().collect();
     let excused = |number: u32, at: Duration| {
         // A probe may be on its way when the client moves.
-        moves.iter().filter(|step| step.at <= at + NOISE + INTERVAL).next_back().is_some_and(|step| {
+        moves.iter().rfind(|step| step.at <= at + NOISE + INTERVAL).is_some_and(|step| {
             let port = format!("{}:ap0", lab.nodes[step.from]);
             let until = changed_at(lab, address, step).map_or(Duration::MAX, |changed| changed + NOISE);
             trail.put_on(number, &port).is_some_and(|at| at <= until)

@@ -12,9 +12,8 @@ use crate::lab::{CORRESPONDENT, Lab, Plan, ip};
 use crate::measure::{Outcome, bound, eventually, measure, must, percentile, spread};
 use crate::probe::{Flow, INTERVAL, PORT};
 use crate::relay::{Air, way};
-use crate::roam::{attach, served_by};
+use crate::roam::attach;
 use crate::routing::{BESIDE, Routing};
-use crate::trail::Trail;
 use crate::watch::{SERVED, What};
 use crate::{Needs, Test, long, sys};
 

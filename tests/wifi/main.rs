@@ -92,10 +92,12 @@ fn main() -> ExitCode {
         println!("This runs inside a virtual machine: start tests/wifi/run.");
         return ExitCode::FAILURE;
     }
-    let mut arguments = Arguments::default();
-    arguments.test_threads = Some(1);
-    arguments.color = Some(libtest_mimic::ColorSetting::Never);
-    arguments.filter = std::env::var("WIFI_FILTER").ok();
+    let arguments = Arguments {
+        test_threads: Some(1),
+        color: Some(libtest_mimic::ColorSetting::Never),
+        filter: std::env::var("WIFI_FILTER").ok(),
+        ..Arguments::default()
+    };
     let tests = [stay::TESTS, roam::TESTS].concat();
     let trials = tests.into_iter().filter(|(_, kind, _)| *kind == Kind::Ours || kind.program().is_some());
     let trials: Vec<Trial> =
