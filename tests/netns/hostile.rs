@@ -293,7 +293,7 @@ fn flapping() -> Outcome {
         format!("{in_time} handed over before the next; {} of {} probes lost", report.lost, report.sent),
     );
     must(settled, "the client is not served where it ended")?;
-    std::thread::sleep(Duration::from_secs(if long() { 150 } else { 15 }));
+    std::thread::sleep(Duration::from_secs(if long() { 150 } else { 5 }));
     let removed: Vec<_> =
         lab.watch.events(end).into_iter().filter(|event| event.node == node && !event.came).collect();
     must(removed.is_empty() && served_by(&lab, &client, true, node), format!("removed later: {removed:?}"))

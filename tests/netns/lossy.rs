@@ -21,16 +21,18 @@ use crate::{Needs, Test, long};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
-    ("no_packet_is_lost_where_links_lose_5_percent_of_control", Needs::Nothing, || lossy(5, Routing::Ideal)),
+    ("no_packet_is_lost_where_links_lose_5_percent_of_control", Needs::Long, || lossy(5, Routing::Ideal)),
     ("no_packet_is_lost_where_links_lose_5_percent_of_control_and_bird_routes", Needs::Bird, || {
         lossy(5, Routing::Bird)
     }),
     ("a_client_is_handed_over_where_links_lose_20_percent_of_control", Needs::Nothing, || {
         lossy(20, Routing::Ideal)
     }),
-    ("a_client_is_handed_over_where_links_lose_20_percent_of_control_and_bird_routes", Needs::Bird, || {
-        lossy(20, Routing::Bird)
-    }),
+    (
+        "a_client_is_handed_over_where_links_lose_20_percent_of_control_and_bird_routes",
+        Needs::LongBird,
+        || lossy(20, Routing::Bird),
+    ),
 ];
 
 /// The type byte of what is spared.

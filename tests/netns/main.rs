@@ -69,8 +69,10 @@ use measure::Outcome;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Needs {
     Nothing,
+    /// The long form: it lasts, or is like another test of the short one.
+    Long,
     Bird,
-    /// And the long form, for it lasts, or is like another test of the short one.
+    /// And the long form.
     LongBird,
     /// One that withdraws what it should.
     Babeld,
@@ -103,7 +105,7 @@ fn missing(needs: Needs) -> Option<String> {
         return Some("no daemon: build with --release or set L3ROAMD_BIN".into());
     }
     match needs {
-        Needs::LongBird | Needs::LongBabeld if !long() => {
+        Needs::Long | Needs::LongBird | Needs::LongBabeld if !long() => {
             Some("is for the long form: set L3ROAMD_LONG".into())
         }
         Needs::Bird | Needs::LongBird if !program("bird") => Some("needs bird2".into()),

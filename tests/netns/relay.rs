@@ -290,7 +290,7 @@ fn ideal(v6: bool) -> Outcome {
     let mut lab = Lab::new(Plan::default());
     let _daemons = Daemon::start_all(&lab, Kind::Ours);
     let client = Client::new(&mut lab, 1);
-    let loss = roams(&lab, &client, v6, &way(if long() { 100 } else { 20 }), 64)?;
+    let loss = roams(&lab, &client, v6, &way(if long() { 100 } else { 10 }), 64)?;
     loss.tell(if v6 { "loss in roams, ideal routing" } else { "loss in roams, ideal routing, IPv4" });
     loss.judge(Duration::from_millis(20))?;
     bound(percentile(&loss.gaps, 50) <= Duration::from_millis(5), "median gap beyond 5 ms")
@@ -300,7 +300,7 @@ fn bird() -> Outcome {
     let mut lab = Lab::new(Plan { routing: Routing::Bird, ..Plan::default() });
     let mut daemons = Daemon::start_all(&lab, Kind::Ours);
     let client = Client::new(&mut lab, 1);
-    let loss = roams(&lab, &client, true, &way(if long() { 100 } else { 20 }), 64)?;
+    let loss = roams(&lab, &client, true, &way(if long() { 100 } else { 10 }), 64)?;
     loss.tell("loss in roams, bird");
     if loss.lost_down > 0 {
         for daemon in &mut daemons {

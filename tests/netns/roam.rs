@@ -16,7 +16,7 @@ pub const TESTS: &[Test] = &[
     ("a_client_that_asks_for_its_gateway_is_handed_over", Needs::Nothing, || ideal(true)),
     ("an_ipv4_client_that_asks_for_its_gateway_is_handed_over", Needs::Nothing, || ideal(false)),
     ("a_client_that_moves_on_at_once_is_served_where_it_is", Needs::Nothing, moves_on_at_once),
-    ("a_client_is_handed_over_where_bird_routes", Needs::Bird, || routed(Routing::Bird)),
+    ("a_client_is_handed_over_where_bird_routes", Needs::LongBird, || routed(Routing::Bird)),
     ("bird_alone_moves_a_host_route_within_seconds", Needs::LongBird, routing_alone),
     ("a_client_is_handed_over_where_babeld_routes", Needs::Babeld, || routed(Routing::Babeld)),
 ];
