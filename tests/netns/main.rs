@@ -118,7 +118,9 @@ fn missing(needs: Needs) -> Option<String> {
         Needs::Olsrd2 if !routing::imports_routes() => {
             Some("set L3ROAMD_OLSRD2 to an olsrd2 with lan_import".into())
         }
-        Needs::Shaping if !throughput::can_shape() => Some("needs tc and the kernel's sch_tbf".into()),
+        Needs::Shaping if !throughput::can_shape() => {
+            Some("needs tc and the kernel's sch_tbf, sch_htb and cls_u32".into())
+        }
         Needs::Lua if std::process::Command::new("lua5.1").arg("-v").output().is_err() => {
             Some("needs lua5.1".into())
         }

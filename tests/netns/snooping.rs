@@ -166,7 +166,7 @@ fn forwarding() -> Outcome {
     std::thread::sleep(Duration::from_millis(500));
     let socket = PacketSocket::open(&lab.nodes[last], lab.client_interface());
     let (watched, mut asked) = (sys::now(), 0);
-    let seconds = if long() { 400 } else { 60 };
+    let seconds = if long() { 600 } else { 60 };
     while sys::now() < watched + Duration::from_secs(seconds) {
         std::thread::sleep(Duration::from_millis(100));
         asked += questions_to_groups(&socket);
