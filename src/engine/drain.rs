@@ -11,7 +11,7 @@
 //!
 //! | why | for how long | what comes |
 //! |---|---|---|
-//! | claimed by a node that accepts RELAY | `overlap` | goes there ([`relay`](super::relay)) |
+//! | claimed by a node that accepts RELAY | `overlap`; longer where it goes on from there ([`overlap`](super::overlap)) | goes there ([`relay`](super::relay)) |
 //! | claimed by a C daemon | `overlap_without_relay`, or until a route to it is seen | waits for the route |
 //! | its station is lost, or traffic for it goes unanswered | `lost_age` | waits for its return or a CLAIM |
 //!

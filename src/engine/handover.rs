@@ -331,7 +331,11 @@ impl Engine {
         let now = self.now;
         let Some(former) = self.former.get(&mac) else { return false };
         if former.handed_to == Some(peer) {
-            return false; // who has it from us would get back what it relays
+            // Who has it from us would get back what it relays.
+            if tail.flags.has(Flags::FROM_MEMORY) {
+                self.moved_on(peer, mac, tail);
+            }
+            return false;
         }
         if !tail.flags.has(Flags::FROM_MEMORY) && now.since(former.began) < CLAIM_AGE {
             self.origins.claimed(now, mac, peer, self.config.tunables.max_former);

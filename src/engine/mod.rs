@@ -45,6 +45,7 @@ pub mod input;
 mod intercom;
 mod interfaces;
 pub mod output;
+mod overlap;
 mod peers;
 mod presence;
 mod rate;

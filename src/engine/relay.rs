@@ -108,6 +108,18 @@ impl Origins {
         self.asked.remove(&(client, node)).is_some_and(|at| now.since(at) < QUESTION_AGE)
     }
 
+    /// The nodes that the client was claimed from, or that relayed a packet for it, no longer ago than `age`.
+    pub(super) fn within(
+        &self,
+        now: Timestamp,
+        client: Mac,
+        age: Duration,
+    ) -> impl Iterator<Item = Ipv6Addr> {
+        let range = (client, Ipv6Addr::UNSPECIFIED)..=(client, Ipv6Addr::from_bits(u128::MAX));
+        let recent = self.since.range(range).filter(move |(_, since)| now.since(**since) < age);
+        recent.map(|((_, node), _)| *node)
+    }
+
     /// When the client was claimed from the node, or its last packet came from there.
     pub(super) fn since(&self, client: Mac, node: Ipv6Addr) -> Option<Timestamp> {
         self.since.get(&(client, node)).copied()

@@ -61,6 +61,8 @@ pub(super) struct Former {
     pub(super) acknowledged: bool,
     /// When a packet for it was last relayed.
     pub(super) relayed: Option<Timestamp>,
+    /// The number of the newest stay beyond that node of which we were told.
+    pub(super) heard_of: u32,
 }
 
 /// An INFO that is not acknowledged yet.
@@ -113,6 +115,7 @@ impl Engine {
             since: self.now,
             acknowledged: false,
             relayed: None,
+            heard_of: 0,
         };
         self.forget(client.mac);
         for address in former.record.addresses.keys() {
@@ -285,12 +288,7 @@ impl Engine {
         self.drain_client(mac, self.overlap(peer));
         self.inform(mac, peer, record, sequence);
         self.leave(mac, LeaveReason::Claimed, Some(peer));
-    }
-
-    /// How long routes are drained for a client that `peer` has.
-    pub(super) fn overlap(&self, peer: Ipv6Addr) -> Duration {
-        let tunables = &self.config.tunables;
-        if self.peers.accepts_relay(peer) { tunables.overlap } else { tunables.overlap_without_relay }
+        self.tell_that_it_moved_on(mac, peer);
     }
 
     /// A client was lost here and nobody had it since; now `peer` claims it. It gets the client, and what waits for it.
@@ -307,6 +305,7 @@ impl Engine {
             self.drain(address, overlap);
         }
         self.inform(mac, peer, record, sequence);
+        self.tell_that_it_moved_on(mac, peer);
     }
 
     /// Whether the client was lost a moment ago: its packets wait here, and no other node has had it since.
@@ -419,6 +418,7 @@ impl Engine {
         }
         self.relay_begins(mac, peer);
         let Some(outgoing) = self.outgoing.remove(&(mac, peer)) else { return };
+        self.tell_that_it_moved_on(mac, peer); // again: nobody acknowledges it
         self.timers.clear(&Timer::Info(mac, peer));
         self.peers.measured(self.now, peer, outgoing.started, outgoing.last_sent);
         self.counters.add(Counter::HandoverOutgoing);

@@ -108,7 +108,7 @@
 //! | --- | --- | --- | --- |
 //! | AGE | 1 | 6 | milliseconds since the sender's evidence of the client, computed anew at every transmission |
 //! | SEQ | 2 | 6 | the number of the stay |
-//! | HOPS | 3 | 3 | how often a claim was passed on |
+//! | HOPS | 3 | 3 | how often a claim, or the news that a client has gone on, was passed on |
 //! | FLAGS | 4 | 3 | bit 0, from memory: gives addresses but does not settle the claim; bit 1, refused: the client is alive here |
 //! | AUTH | 5 | | kept for later |
 //!
@@ -119,6 +119,9 @@
 //!
 //! A **refusal** is an INFO with the flag and without addresses. To a C daemon there is none. Its ACK carries the flag too, so that
 //! the one of the INFO before it is not taken for it.
+//!
+//! That a client **has gone on** is an INFO from memory without addresses, unasked for, from the node that it was handed to: SEQ is the number of its new
+//! stay. What is drained for it stands for longer then. It is not acknowledged. To a C daemon there is none.
 //!
 //! **RELAY** has no TLVs; it is unicast only, never forwarded as a flood, and sent only to a node that announced it:
 //!

@@ -29,7 +29,12 @@ pub const TESTS: &[Test] = &[
     }),
     ("no_packet_is_lost_while_the_routing_daemons_stand_still_for_a_minute", Needs::LongBird, minute),
     ("no_packet_is_lost_where_a_client_roams_every_300_ms", Needs::Nothing, ping_pong),
-    ("no_packet_is_lost_after_the_overlap_of_a_short_stay_where_bird_routes", Needs::Bird, short_stay),
+    ("no_packet_is_lost_after_the_overlap_of_short_stays_where_bird_routes", Needs::Bird, || {
+        short_stays(Routing::Bird)
+    }),
+    ("no_packet_is_lost_after_the_overlap_of_short_stays_where_babeld_routes", Needs::LongBabeld, || {
+        short_stays(Routing::Babeld)
+    }),
     ("no_packet_is_lost_where_a_thousand_clients_roam_at_once", Needs::Nothing, crowd_roams),
 ];
 
@@ -106,38 +111,43 @@ fn minute() -> Outcome {
     journey.judge(Duration::from_millis(25))
 }
 
-/// Clients walk on from their second node, the correspondent's, before the first has done with them. When the second has done with them
-/// too, what it heard of the first must not be what its routing goes by. The routing daemons tell each other all they know now and then:
-/// the clients walk at different moments of that.
-fn short_stay() -> Outcome {
-    let (stay, between, overlap) = (Duration::from_secs(4), Duration::from_secs(1), Duration::from_secs(10));
-    let mut lab = Lab::new(Plan { routing: Routing::Bird, ..Plan::default() });
+/// Clients walk on before the nodes that they come by have done with them: some from their second node, the correspondent's, after 4 s,
+/// others by two nodes for a second each. When a node has done with them, what it heard of the former ones must not be what its routing
+/// goes by. The routing daemons tell each other all they know now and then: the clients walk at different moments of that.
+fn short_stays(routing: Routing) -> Outcome {
+    let (second, overlap) = (Duration::from_secs(1), Duration::from_secs(10));
+    let mut lab = Lab::new(Plan { nodes: 4, routing, ..Plan::default() });
     let _daemons = Daemon::start_all(&lab, Kind::Ours);
-    let clients: Vec<Client> = (1..=3).map(|number| Client::new(&mut lab, number)).collect();
+    let clients: Vec<Client> = (1..=6).map(|number| Client::new(&mut lab, number)).collect();
     for client in &clients {
         attach(&lab, client, true, 0)?;
     }
     let flow = |client: &Client| Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL * 4);
     let flows: Vec<Flow> = clients.iter().map(flow).collect();
     std::thread::sleep(Duration::from_secs(3));
-    let mut left = Vec::new();
-    for client in &clients {
-        attach(&lab, client, true, 1)?;
-        std::thread::sleep(stay);
-        attach(&lab, client, true, 2)?;
-        left.push(sys::now());
-        std::thread::sleep(between);
+    let mut arrived = Vec::new();
+    for pair in clients.chunks(2) {
+        attach(&lab, &pair[0], true, 1)?;
+        for node in [1, 2, 3] {
+            attach(&lab, &pair[1], true, node)?;
+            std::thread::sleep(second);
+        }
+        let there = sys::now();
+        std::thread::sleep(second);
+        attach(&lab, &pair[0], true, 2)?;
+        std::thread::sleep(second);
+        arrived.extend([sys::now(), there]);
     }
-    std::thread::sleep(overlap + Duration::from_secs(4));
+    // The drained route of the last node but one goes first, the others' one after the other.
+    std::thread::sleep(overlap * 2 + second * 2);
     let until = sys::now();
     std::thread::sleep(Duration::from_millis(300));
-    let mut lost = Vec::new();
-    for (flow, left) in flows.iter().zip(left) {
-        let report = flow.report(left + overlap - Duration::from_secs(1), until);
-        must(report.sent > 0, "nothing was sent after the overlap")?;
-        lost.push(report.lost);
-    }
-    measure("after the overlap of a stay of 4 s, bird: lost", format!("{lost:?}"));
+    let reports = flows.iter().zip(arrived).map(|(flow, arrived)| flow.report(arrived, until));
+    let lost: Vec<usize> = reports.map(|report| report.lost).collect();
+    measure(
+        &format!("after stays of 4 s and of two times 1 s by turns, {routing:?}: lost"),
+        format!("{lost:?}"),
+    );
     must(lost.iter().sum::<usize>() == 0, format!("{lost:?} packets lost"))
 }
 

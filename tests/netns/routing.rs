@@ -111,7 +111,8 @@ fn bird_configuration(node: usize) -> String {
 /// What the manual recommends with the prefix beside, with or without the line that hands babeld's metrics to the kernel.
 fn babeld(name: &str, run: &Path, reflecting: bool) -> Child {
     let configuration = run.join(format!("{name}.babeld.conf"));
-    let mut text = format!("redistribute ip {BESIDE} proto 4 allow\n{}", manual("babeld"));
+    // The manual's node has two links, a chain of four nodes a third.
+    let mut text = format!("redistribute ip {BESIDE} proto 4 allow\n{}interface mesh2\n", manual("babeld"));
     if !reflecting {
         text = text
             .lines()

@@ -244,7 +244,8 @@ impl World {
     pub fn check_kernel(&self, id: NodeId) {
         let Some(engine) = self.nodes[id].engine().filter(|_| self.nodes[id].up) else { return };
         let desired = engine.desired_state();
-        let longest = engine.config().tunables.overlap.max(engine.config().tunables.lost_age);
+        // Half an overlap more for each of eight nodes that a client has walked by since.
+        let longest = (engine.config().tunables.overlap * 5).max(engine.config().tunables.lost_age);
         for (address, until) in engine.drained() {
             let ends = until <= self.now + longest && until + Duration::from_millis(50) > self.now;
             assert!(ends, "node {id} drains {address} for ever: until {until:?}");

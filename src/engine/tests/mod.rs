@@ -7,6 +7,7 @@ mod foreign;
 mod handover;
 mod hostapd;
 mod operator;
+mod overlap;
 mod presence;
 mod relay;
 mod relinquish;
