@@ -63,9 +63,9 @@ pub fn play(stage: &Stage, roams: usize, pace: &Pace) {
             stage.roam(PRINTER, node);
             std::thread::sleep(pace.stay);
         }
+        // Until then the nodes before relay to the one that is about to lose its daemon.
+        overlap_ends(stage);
     });
-    // Until then the node before relays to the one that is about to lose its daemon.
-    overlap_ends(stage);
     let here = stage.journal().place(PHONE).unwrap_or_default();
     let next = if here + 1 < NODES { here + 1 } else { here - 1 };
     let sentence = format!(
@@ -103,7 +103,8 @@ pub fn play(stage: &Stage, roams: usize, pace: &Pace) {
 /// Waits until no node relays anything to the phone any more.
 fn overlap_ends(stage: &Stage) {
     let phone = stage.guests[PHONE].client.v6;
-    eventually(Duration::from_secs(15), || {
+    // The first node's stands for as long again if the phone walked by three others.
+    eventually(Duration::from_secs(40), || {
         (0..NODES).all(|node| !stage.lab.watch.has(node, What::Route(DRAINED), phone))
     });
 }

@@ -126,14 +126,14 @@ impl Stage {
         self.daemons.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Plays a scene: announces it, does it, counts.
+    /// Plays a scene: announces it, does it, counts. What was sent since the scene before is its own.
     pub fn scene(&self, title: &'static str, sentence: String, play: impl FnOnce()) {
-        let from = sys::now();
-        let number = {
+        let (from, number) = {
             let mut journal = self.journal();
+            let from = journal.scenes.last().and_then(|scene| scene.until).unwrap_or_else(sys::now);
             let (sentence, tallies) = (sentence.clone(), Vec::new());
             journal.scenes.push(Scene { title, sentence, from, until: None, tallies });
-            journal.scenes.len()
+            (from, journal.scenes.len())
         };
         self.screen.headline(&format!("{number}. {sentence}"));
         play();
