@@ -4,8 +4,8 @@
 //! intercom's datagrams each is dropped with the same probability on every wire; RELAY, which carries clients' packets, is spared, and
 //! so is all else.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
@@ -38,14 +38,15 @@ pub const TESTS: &[Test] = &[
 /// The type byte of what is spared.
 const RELAY: u8 = 4;
 
-/// What chance begins with. `L3ROAMD_SEED` repeats a run, as far as the machine's own timing lets it.
-static SEED: LazyLock<u64> = LazyLock::new(|| {
+/// What chance begins with: another number for each mesh, so that what is tried again is not the same once more. `L3ROAMD_SEED` repeats a
+/// run, as far as the machine's own timing lets it.
+fn seed() -> u64 {
     let wish = std::env::var("L3ROAMD_SEED").ok().and_then(|text| text.parse().ok());
     wish.unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         u64::from(now.subsec_nanos())
     })
-});
+}
 
 /// A mesh link that loses some of the control messages.
 pub struct Wire {
@@ -63,19 +64,19 @@ struct Counts {
 
 impl Wire {
     /// Puts wires in the place of all mesh links.
-    pub fn replace_all(lab: &Lab, percent: u64) -> Vec<Self> {
-        let wires = (0..lab.nodes.len() - 1).map(|link| Self::replace(lab, link, percent)).collect();
+    pub fn replace_all(lab: &Lab, percent: u64, seed: u64) -> Vec<Self> {
+        let replace = |link| Self::replace(lab, link, percent, seed.wrapping_add(link as u64));
+        let wires = (0..lab.nodes.len() - 1).map(replace).collect();
         lab.await_routing();
         wires
     }
 
-    fn replace(lab: &Lab, link: usize, percent: u64) -> Self {
+    fn replace(lab: &Lab, link: usize, percent: u64, mut random: u64) -> Self {
         let (counts, stop) = (Arc::<Counts>::default(), Arc::new(AtomicBool::new(false)));
         let mut taps = Vec::new();
         lab.replace_mesh_link(link, |node, name| taps.push(Tap::open(node, name)));
         let thread = std::thread::spawn({
             let (counts, stop) = (Arc::clone(&counts), Arc::clone(&stop));
-            let mut random = SEED.wrapping_add(link as u64);
             move || carry(&taps, || chance(&mut random, percent), &counts, &stop)
         });
         Self { counts, stop, thread: Some(thread) }
@@ -130,7 +131,8 @@ fn carry(taps: &[Tap], mut lost: impl FnMut() -> bool, counts: &Counts, stop: &A
 
 fn lossy(percent: u64, routing: Routing) -> Outcome {
     let mut lab = Lab::new(Plan { routing, ..Plan::default() });
-    let wires = Wire::replace_all(&lab, percent);
+    let seed = seed();
+    let wires = Wire::replace_all(&lab, percent, seed);
     let mut daemons = Daemon::start_all(&lab, Kind::Ours);
     let client = Client::new(&mut lab, 1);
     let count = if long() { 100 } else { 12 };
@@ -142,8 +144,7 @@ fn lossy(percent: u64, routing: Routing) -> Outcome {
     measure(
         &format!("{what}: messages"),
         format!(
-            "{dropped} of {seen} dropped (seed {}), {:.1} for each roam; gap 99th {:.1} ms",
-            *SEED,
+            "{dropped} of {seen} dropped (seed {seed}), {:.1} for each roam; gap 99th {:.1} ms",
             seen as f64 / count as f64,
             percentile(gaps, 99).as_secs_f64() * 1e3,
         ),
@@ -153,7 +154,10 @@ fn lossy(percent: u64, routing: Routing) -> Outcome {
         must(daemon.running(), format!("a daemon ended:\n{}", daemon.log_end()))?;
     }
     if percent <= 5 {
-        return journey.judge(Duration::from_millis(50));
+        let often = percentile(gaps, if long() { 99 } else { 90 });
+        bound(often <= Duration::from_millis(50), "two gaps in twelve, or in a hundred, are beyond 50 ms")?;
+        // Of so many messages in a row that are needed for it hardly ever all are lost.
+        return journey.judge(Duration::from_millis(300));
     }
     bound(percentile(gaps, 100) <= Duration::from_secs(3), "a gap beyond 3 s")?;
     bound(percentile(gaps, 99) <= Duration::from_secs(1), "more than one of a hundred gaps beyond 1 s")?;

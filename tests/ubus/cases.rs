@@ -292,7 +292,8 @@ fn a_caller_that_never_reads_stops_nobody(world: &World) {
     }
     for _ in 0..100 {
         let (id, ..) = lab.daemon.call();
-        let data = json!({"text": "x".repeat(100_000)}).as_object().expect("a table").clone();
+        // All together less than what may wait for an ubusd that is not run for a while.
+        let data = json!({"text": "x".repeat(60_000)}).as_object().expect("a table").clone();
         while !lab.daemon.send(Order::Reply { id, outcome: Ok(data.clone()) }) {
             thread::sleep(Duration::from_millis(1));
         }
