@@ -21,6 +21,7 @@
 //! | `history` | what became of recent handovers |
 //! | `contest` | a client that is claimed elsewhere and still answers here |
 //! | `drain`, `relay` | what still comes for a client that has gone is caught, and goes after it |
+//! | `overlap` | for how long, and whose drained route ends first where a client walks on |
 //! | `timing` | what took how long in handovers |
 //! | `search` | packets that wait for an unknown address, local probes, SEEK |
 //! | `intercom` | what is believed of a datagram, how one is sent |

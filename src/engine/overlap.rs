@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use super::Engine;
 use super::output::IntercomDestination;
+use super::stats::Counter;
 use crate::net::Mac;
 use crate::wire::intercom::{Body, Flags, Tail};
 
@@ -60,6 +61,7 @@ impl Engine {
             let (sequence, hops) = (Some(sequence), Some(hops));
             let tail = Tail { sequence, hops, flags: Flags::FROM_MEMORY, ..Tail::default() };
             let body = Body::Info { plat: None, client: mac, addresses: Vec::new(), tail };
+            self.counters.add(Counter::InfoSent);
             self.send(IntercomDestination::Unicast(node), body);
         }
     }
