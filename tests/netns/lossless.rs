@@ -142,8 +142,11 @@ fn short_stays(routing: Routing) -> Outcome {
     std::thread::sleep(overlap * 2 + second * 2);
     let until = sys::now();
     std::thread::sleep(Duration::from_millis(300));
-    let reports = flows.iter().zip(arrived).map(|(flow, arrived)| flow.report(arrived, until));
-    let lost: Vec<usize> = reports.map(|report| report.lost).collect();
+    let mut lost = Vec::new();
+    for (flow, arrived) in flows.iter().zip(arrived) {
+        must(flow.report(arrived + overlap - second, until).sent > 0, "nothing was sent after the overlap")?;
+        lost.push(flow.report(arrived, until).lost);
+    }
     measure(
         &format!("after stays of 4 s and of two times 1 s by turns, {routing:?}: lost"),
         format!("{lost:?}"),
