@@ -66,13 +66,11 @@ impl Engine {
         }
     }
 
-    /// The node that a client was handed to tells that the client has gone on from there: what is drained for it here outlasts what is drained
+    /// `peer`, which a client was handed to, tells that the client has gone on from there: what is drained for it here outlasts what is drained
     /// there. Nothing else is believed of it.
     pub(super) fn moved_on(&mut self, peer: Ipv6Addr, mac: Mac, tail: Tail) {
         let (longest, overlap) = (self.longest_overlap(), self.config.tunables.overlap);
-        let Some(former) = self.former.get_mut(&mac).filter(|former| former.handed_to == Some(peer)) else {
-            return;
-        };
+        let Some(former) = self.former.get_mut(&mac) else { return };
         let (sequence, rank) = (tail.sequence.unwrap_or(0), tail.hops.unwrap_or(0).saturating_add(1));
         if sequence <= former.sequence.max(former.heard_of) || rank > MAX_RANK {
             return;
@@ -80,12 +78,10 @@ impl Engine {
         former.heard_of = sequence;
         let margin = overlap.saturating_mul(u32::from(rank)) / MARGIN;
         let until = (self.now + overlap + margin).min(former.since + longest);
-        for address in former.record.addresses.keys() {
-            if self.former_holders.get(address) == Some(&mac) {
-                if let Some(ends) = self.drained.get_mut(address) {
-                    *ends = until.max(*ends);
-                }
-            }
+        let ours = former.record.addresses.keys().filter(|a| self.former_holders.get(a) == Some(&mac));
+        let sooner = ours.copied().filter(|a| self.drained.get(a).is_some_and(|ends| *ends < until));
+        for address in sooner.collect::<Vec<_>>() {
+            self.drain(address, until.since(self.now));
         }
         self.tell_predecessors(mac, peer, sequence, rank);
     }

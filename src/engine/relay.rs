@@ -36,6 +36,7 @@ use super::Engine;
 use super::client::{AddressState, Source};
 use super::input::RouteLookup;
 use super::output::{Action, IntercomDestination};
+use super::relinquish::by_client;
 use super::stats::Counter;
 use crate::net::Mac;
 use crate::time::Timestamp;
@@ -115,8 +116,7 @@ impl Origins {
         client: Mac,
         age: Duration,
     ) -> impl Iterator<Item = Ipv6Addr> {
-        let range = (client, Ipv6Addr::UNSPECIFIED)..=(client, Ipv6Addr::from_bits(u128::MAX));
-        let recent = self.since.range(range).filter(move |(_, since)| now.since(**since) < age);
+        let recent = self.since.range(by_client(client)).filter(move |(_, since)| now.since(**since) < age);
         recent.map(|((_, node), _)| *node)
     }
 

@@ -1,6 +1,7 @@
 //! A client goes to another node: their CLAIM, our INFO until ACK, and the memory of clients that were here.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Engine;
@@ -77,6 +78,11 @@ pub(super) struct Outgoing {
     asked: u8,
     last_sent: Timestamp,
     started: Timestamp,
+}
+
+/// What a map by client and node has of a client.
+pub(super) fn by_client(mac: Mac) -> RangeInclusive<(Mac, Ipv6Addr)> {
+    (mac, Ipv6Addr::UNSPECIFIED)..=(mac, Ipv6Addr::from_bits(u128::MAX))
 }
 
 impl Outgoing {
@@ -175,8 +181,7 @@ impl Engine {
     }
 
     fn outgoing_of(&self, mac: Mac) -> impl Iterator<Item = Ipv6Addr> + '_ {
-        let range = (mac, Ipv6Addr::UNSPECIFIED)..=(mac, Ipv6Addr::from_bits(u128::MAX));
-        self.outgoing.range(range).map(|((_, peer), _)| *peer)
+        self.outgoing.range(by_client(mac)).map(|((_, peer), _)| *peer)
     }
 
     /// A CLAIM has come. Returns whether a flooded one is to be forwarded.

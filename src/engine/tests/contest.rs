@@ -6,10 +6,6 @@ use crate::wire::intercom::Flags;
 
 const RIVAL: u16 = 3;
 
-fn drained(address: IpAddr) -> HostRoute {
-    HostRoute { kind: RouteKind::Drained, ..route(address) }
-}
-
 fn probe() -> Action {
     Action::Probe { interface: BRIDGE, address: v6(1), client: Some(mac(1)) }
 }
@@ -59,7 +55,7 @@ fn a_client_that_answers_twice_after_the_claim_is_taken_back_and_the_claim_refus
     assert_eq!((client.sequence(), client.is_settled()), (2, true), "newer than what was handed over");
     assert_eq!(bench.engine.desired_state().node_client_addresses.len(), 1);
     // The ACK of the INFO before it changes nothing; the refusal is repeated until its own.
-    bench.receives_relaying(node(RIVAL), Body::Ack { client: mac(1), tail: Tail::default() });
+    bench.receives_relaying(node(RIVAL), ack(mac(1)));
     bench.pass_ms(20);
     bench.receives_relaying(node(RIVAL), claim(mac(1), Tail::default()));
     assert_eq!(infos(bench.sent()), [(Flags::REFUSED, 0)], "a claim that was on its way");

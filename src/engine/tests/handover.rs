@@ -258,7 +258,7 @@ fn memory_names_the_node_to_ask_where_no_route_leads() {
     let mut bench = Bench::new();
     bench.serve(mac(1), &[v6(1)]);
     bench.receives(node(2), claim(mac(1), Tail::default()));
-    bench.receives(node(2), Body::Ack { client: mac(1), tail: Tail::default() });
+    bench.receives(node(2), ack(mac(1)));
     bench.pass_ms(500);
     bench.hears(mac(1), v6(1));
     bench.node_client_route(mac(1), RouteLookup::Other);

@@ -218,6 +218,15 @@ impl Bench {
         self.drain();
     }
 
+    /// Client 1 comes from a node that accepts RELAY, which numbers its stay here.
+    pub fn takes_over(&mut self, from: Ipv6Addr, sequence: u32) {
+        self.hears(mac(1), v6(1));
+        self.node_client_route(mac(1), host_route());
+        let tail = Tail { sequence: Some(sequence), age_ms: Some(9), ..Tail::default() };
+        self.receives_relaying(from, info(mac(1), &[v6(1)], tail));
+        self.drain();
+    }
+
     /// Lets an open claim run out while the client goes on speaking.
     fn settle(&mut self, client: Mac) {
         let until = self.now + Duration::from_secs(4);
@@ -251,12 +260,25 @@ pub(super) fn info(client: Mac, addresses: &[IpAddr], tail: Tail) -> Body {
     Body::Info { plat: None, client, addresses, tail }
 }
 
+pub(super) fn ack(client: Mac) -> Body {
+    Body::Ack { client, tail: Tail::default() }
+}
+
+/// To node `n` alone.
+pub(super) fn to(n: u16) -> IntercomDestination {
+    IntercomDestination::Unicast(node(n))
+}
+
 pub(super) fn host_route() -> RouteLookup {
     RouteLookup::HostRoute { interface: MESH, protocol: 42 }
 }
 
 pub(super) fn route(address: IpAddr) -> HostRoute {
     HostRoute { address, kind: RouteKind::Served(BRIDGE), table: 254 }
+}
+
+pub(super) fn drained(address: IpAddr) -> HostRoute {
+    HostRoute { kind: RouteKind::Drained, ..route(address) }
 }
 
 pub(super) fn neighbour(client: Mac, address: IpAddr) -> Neighbour {

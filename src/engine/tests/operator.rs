@@ -102,7 +102,7 @@ fn handovers_are_remembered_with_their_outcome_the_newest_first() {
     bench.serve(mac(2), &[v6(2), v6(3)]);
     bench.receives(node(2), claim(mac(1), Tail::default()));
     bench.pass_ms(20);
-    bench.receives(node(2), Body::Ack { client: mac(1), tail: Tail::default() });
+    bench.receives(node(2), ack(mac(1)));
     bench.receives(node(3), claim(mac(2), Tail::default()));
     bench.pass_ms(20_000);
     bench.hears(mac(4), v6(4));

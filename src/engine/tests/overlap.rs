@@ -23,13 +23,9 @@ fn told(bench: &mut Bench) -> Vec<(IntercomDestination, u32, u8)> {
     told.collect()
 }
 
-fn to(n: u16) -> IntercomDestination {
-    IntercomDestination::Unicast(node(n))
-}
-
 /// When the drained route of client 1 ends, in milliseconds from now.
 fn ends(bench: &mut Bench) -> Option<u64> {
-    let drained = HostRoute { kind: RouteKind::Drained, ..route(v6(1)) };
+    let drained = drained(v6(1));
     let log = bench.pass(Duration::from_secs(120));
     log.into_iter().find(|(_, action)| *action == Action::UninstallRoute(drained)).map(|(at, _)| at)
 }
@@ -37,11 +33,7 @@ fn ends(bench: &mut Bench) -> Option<u64> {
 /// A node that had client 1 from BEFORE, as stay 5, and has handed it to AFTER, as stay 6.
 fn between() -> Bench {
     let mut bench = Bench::new();
-    bench.hears(mac(1), v6(1));
-    bench.node_client_route(mac(1), host_route());
-    let tail = Tail { sequence: Some(5), age_ms: Some(9), ..Tail::default() };
-    bench.receives_relaying(node(BEFORE), info(mac(1), &[v6(1)], tail));
-    bench.drain();
+    bench.takes_over(node(BEFORE), 5);
     bench.receives_relaying(node(AFTER), claim(mac(1), Tail::default()));
     bench
 }
@@ -50,21 +42,16 @@ fn between() -> Bench {
 fn the_node_that_a_client_came_from_is_told_that_it_has_gone_on_and_again_with_the_ack() {
     let mut bench = between();
     assert_eq!(told(&mut bench), [(to(BEFORE), 6, 0)]);
-    let ack = || Body::Ack { client: mac(1), tail: Tail::default() };
-    bench.receives_relaying(node(AFTER), ack());
+    bench.receives_relaying(node(AFTER), ack(mac(1)));
     assert_eq!(told(&mut bench), [(to(BEFORE), 6, 0)]);
-    bench.receives_relaying(node(AFTER), ack());
+    bench.receives_relaying(node(AFTER), ack(mac(1)));
     assert_eq!(told(&mut bench), [], "a second ACK is nothing new");
 }
 
 /// It comes back from AFTER.
 fn comes_back(bench: &mut Bench) {
     bench.pass_ms(1000);
-    bench.hears(mac(1), v6(1));
-    bench.node_client_route(mac(1), host_route());
-    let tail = Tail { sequence: Some(7), age_ms: Some(9), ..Tail::default() };
-    bench.receives_relaying(node(AFTER), info(mac(1), &[v6(1)], tail));
-    bench.drain();
+    bench.takes_over(node(AFTER), 7);
 }
 
 #[test]

@@ -426,7 +426,7 @@ fn an_address_with_traffic_that_nothing_confirms_is_sought_in_the_mesh_while_it_
         log.iter().filter(|(_, a)| *a == probe(mac(1), v6(1))).map(|(at, _)| *at).collect();
     assert_eq!(probes, [300, 1000], "the kernel's own probe is the first");
     assert_eq!(seeks(&log), [300, 1000]);
-    let drained = HostRoute { kind: RouteKind::Drained, ..route(v6(1)) };
+    let drained = drained(v6(1));
     let installed = |log: &[(u64, Action)], route| log.iter().any(|(_, a)| *a == Action::InstallRoute(route));
     assert!(installed(&log, drained), "what comes meanwhile waits");
     assert!(bench.pass_ms(1).iter().any(|(_, a)| matches!(a, Action::UninstallNeighbour(_))));

@@ -17,20 +17,8 @@ fn relays(sent: &[(IntercomDestination, Packet)]) -> Vec<(IntercomDestination, u
     relays.collect()
 }
 
-fn to(n: u16) -> IntercomDestination {
-    IntercomDestination::Unicast(node(n))
-}
-
-fn drained(address: IpAddr) -> HostRoute {
-    HostRoute { kind: RouteKind::Drained, ..route(address) }
-}
-
 fn relay(hops: u8, sequence: u32, packet: Vec<u8>) -> Body {
     Body::Relay { hops, sequence, packet }
-}
-
-fn ack() -> Body {
-    Body::Ack { client: mac(1), tail: Tail::default() }
 }
 
 /// A node that served client 1 and has answered the claim of a node that accepts RELAY.
@@ -50,7 +38,7 @@ fn way(bench: &mut Bench, found: RouteLookup) {
 fn handed_over() -> Bench {
     let mut bench = claimed();
     way(&mut bench, RouteLookup::Network(MESH));
-    bench.receives_relaying(node(NEW), ack());
+    bench.receives_relaying(node(NEW), ack(mac(1)));
     bench.drain();
     bench
 }
@@ -58,11 +46,7 @@ fn handed_over() -> Bench {
 /// A node that has claimed client 1 from the old node.
 fn took_over() -> Bench {
     let mut bench = Bench::new();
-    bench.hears(mac(1), v6(1));
-    bench.node_client_route(mac(1), host_route());
-    let tail = Tail { sequence: Some(5), age_ms: Some(9), ..Tail::default() };
-    bench.receives_relaying(node(OLD), info(mac(1), &[v6(1)], tail));
-    bench.drain();
+    bench.takes_over(node(OLD), 5);
     bench
 }
 
@@ -74,7 +58,7 @@ fn what_comes_before_the_ack_waits_and_then_goes_on_in_order_before_what_comes_l
         bench.input(Input::PacketForUnknown(packet(v6(1), n)));
     }
     assert_eq!(relays(&bench.sent()), [], "a CLAIM alone gains no packet");
-    bench.receives_relaying(node(NEW), ack());
+    bench.receives_relaying(node(NEW), ack(mac(1)));
     let all = |from: u8, until: u8| -> Vec<_> {
         (from..=until).map(|n| (to(NEW), 0, 1, packet(v6(1), n))).collect()
     };
@@ -89,7 +73,7 @@ fn nothing_is_relayed_to_a_node_that_is_not_beyond_a_mesh_interface_or_does_not_
     for found in [RouteLookup::Network(BRIDGE), RouteLookup::Local, RouteLookup::Other] {
         let mut bench = claimed();
         way(&mut bench, found);
-        bench.receives_relaying(node(NEW), ack());
+        bench.receives_relaying(node(NEW), ack(mac(1)));
         bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
         assert_eq!(relays(&bench.sent()), [], "{found:?}");
         way(&mut bench, RouteLookup::Network(MESH));
@@ -99,7 +83,7 @@ fn nothing_is_relayed_to_a_node_that_is_not_beyond_a_mesh_interface_or_does_not_
     bench.serve(mac(1), &[v6(1)]);
     bench.receives(node(NEW), claim(mac(1), Tail::default()));
     way(&mut bench, RouteLookup::Network(MESH));
-    bench.receives(node(NEW), ack());
+    bench.receives(node(NEW), ack(mac(1)));
     bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
     assert_eq!(relays(&bench.sent()), []);
 }
@@ -132,7 +116,7 @@ fn without_overlap_the_route_is_withdrawn_at_once_and_what_comes_is_relayed_all_
     assert!(!actions.contains(&Action::InstallRoute(drained(v6(1)))), "{actions:?}");
     way(&mut bench, RouteLookup::Network(MESH));
     bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
-    bench.receives_relaying(node(NEW), ack());
+    bench.receives_relaying(node(NEW), ack(mac(1)));
     bench.input(Input::PacketForUnknown(packet(v6(1), 2)));
     let to_new: Vec<_> = relays(&bench.sent()).into_iter().map(|(to, ..)| to).collect();
     assert_eq!(to_new, [to(NEW); 2]);
@@ -157,7 +141,7 @@ fn a_lost_station_is_drained_and_its_packets_go_to_whoever_claims_it() {
     let Body::Info { tail, .. } = &sent[0].1.body else { panic!("{sent:?}") };
     assert_eq!((tail.flags.0, tail.sequence), (0, Some(1)), "it settles the claim");
     way(&mut bench, host_route());
-    bench.receives_relaying(node(NEW), ack());
+    bench.receives_relaying(node(NEW), ack(mac(1)));
     let numbers: Vec<_> = relays(&bench.sent()).into_iter().map(|(.., bytes)| bytes).collect();
     assert_eq!(numbers, [1, 2, 3].map(|n| packet(v6(1), n)));
 }
@@ -269,7 +253,7 @@ fn a_relayed_packet_goes_on_to_the_node_the_client_was_handed_to() {
     way(&mut bench, host_route());
     bench.receives_relaying(node(OLD), relay(0, 5, packet(v6(1), 1)));
     assert_eq!(relays(&bench.sent()), [], "not acknowledged yet");
-    bench.receives_relaying(node(NEW), ack());
+    bench.receives_relaying(node(NEW), ack(mac(1)));
     assert_eq!(relays(&bench.sent()), [(to(NEW), 1, 6, packet(v6(1), 1))]);
     bench.receives_relaying(node(OLD), relay(3, 5, packet(v6(1), 2)));
     assert_eq!(relays(&bench.sent()), [(to(NEW), 4, 6, packet(v6(1), 2))]);
@@ -307,7 +291,7 @@ fn news_of_a_claim_that_comes_when_the_client_has_moved_on_lets_its_packets_foll
     bench.hears(mac(1), v6(1));
     bench.receives_relaying(node(NEW), claim(mac(1), Tail { sequence: Some(1), ..Tail::default() }));
     way(&mut bench, host_route());
-    bench.receives_relaying(node(NEW), ack());
+    bench.receives_relaying(node(NEW), ack(mac(1)));
     assert!(bench.engine.client(mac(1)).is_none());
     bench.drain();
     bench.receives_relaying(node(LATE), relay(0, 6, packet(v6(2), 1)));
@@ -337,7 +321,7 @@ fn where_each_of_two_nodes_believes_that_the_other_has_the_client_its_packets_wa
     let mut bench = took_over();
     bench.receives_relaying(node(OLD), claim(mac(1), Tail::default()));
     bench.input(Input::RouteLookedUp { address: IpAddr::V6(node(OLD)), found: host_route() });
-    bench.receives_relaying(node(OLD), ack());
+    bench.receives_relaying(node(OLD), ack(mac(1)));
     bench.drain();
     bench.receives_relaying(node(OLD), info(mac(1), &[v6(1)], Tail::default()));
     assert_eq!(bench.sent(), [], "not acknowledged: it would begin to relay");
@@ -397,7 +381,7 @@ fn the_times_of_a_handover_and_its_packets_are_known_at_both_ends() {
     let began = old.now;
     old.input(Input::PacketForUnknown(packet(v6(1), 1)));
     old.pass_ms(3);
-    old.receives_relaying(node(NEW), ack());
+    old.receives_relaying(node(NEW), ack(mac(1)));
     old.input(Input::PacketForUnknown(packet(v6(1), 2)));
     let timing = *old.engine.handover_timing(mac(1), Direction::Outgoing).unwrap();
     let after = Some(began + Duration::from_millis(3));
@@ -439,7 +423,7 @@ fn started_anew(shown: bool) -> Bench {
     if shown {
         bench.hears(mac(1), v6(1));
     }
-    bench.receives_relaying(node(OLD), ack()); // a sign of life
+    bench.receives_relaying(node(OLD), ack(mac(1))); // a sign of life
     bench.drain();
     bench
 }
@@ -478,7 +462,7 @@ fn a_node_that_was_started_anew_asks_who_relays_to_its_adopted_clients() {
 fn nobody_is_asked_about_a_client_that_was_not_adopted_or_has_not_shown_itself_and_answers_that_are_late_do_not_count()
  {
     for mut bench in [started_anew(false), took_over()] {
-        bench.receives_relaying(node(4), ack());
+        bench.receives_relaying(node(4), ack(mac(1)));
         bench.receives_relaying(node(4), relay(0, 5, packet(v6(1), 1)));
         assert_eq!(claims_to(&bench.sent()), []);
         assert_eq!(bench.count(Counter::DropRelayUnclaimed), 1);

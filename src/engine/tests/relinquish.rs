@@ -18,7 +18,6 @@ fn a_claim_drains_the_routes_is_answered_and_then_everything_else_goes() {
     bench.serve(mac(1), &[v6(1), ip("10.0.0.1")]);
     bench.receives(node(2), claim(mac(1), Tail::default()));
     let mut outputs = bench.drain();
-    let drained = |address| HostRoute { kind: RouteKind::Drained, ..route(address) };
     let first: Vec<Output> = outputs.drain(..2).collect();
     let routes = [ip("10.0.0.1"), v6(1)].map(|a| Output::Action(Action::InstallRoute(drained(a))));
     assert_eq!(first, routes, "before INFO leaves");
@@ -43,7 +42,7 @@ fn a_claim_drains_the_routes_is_answered_and_then_everything_else_goes() {
     ])
     .collect();
     assert_eq!(outputs[1..], expected);
-    bench.receives(node(2), Body::Ack { client: mac(1), tail: Tail::default() });
+    bench.receives(node(2), ack(mac(1)));
     let notices = bench.notices();
     assert!(matches!(
         notices[..],
@@ -112,7 +111,7 @@ fn a_former_holder_answers_from_memory_passes_unicast_on_and_forwards_floods() {
     let mut bench = Bench::new();
     bench.serve(mac(1), &[v6(1)]);
     bench.receives(node(2), claim(mac(1), Tail::default()));
-    bench.receives(node(2), Body::Ack { client: mac(1), tail: Tail::default() });
+    bench.receives(node(2), ack(mac(1)));
     bench.drain();
     bench.receives(node(3), claim(mac(1), Tail::default()));
     let sent = bench.sent();
@@ -231,7 +230,7 @@ fn a_late_frame_after_a_handover_is_asked_after_and_an_answer_brings_the_client_
     let mut bench = Bench::new();
     bench.serve(mac(1), &[v6(1)]);
     bench.receives(node(2), claim(mac(1), Tail::default()));
-    bench.receives(node(2), Body::Ack { client: mac(1), tail: Tail::default() });
+    bench.receives(node(2), ack(mac(1)));
     bench.drain();
     bench.hears(mac(1), v6(1));
     assert_eq!(bench.engine.clients().count(), 0);

@@ -185,12 +185,12 @@ fn packets_for_a_client_that_was_handed_over_wait_for_the_new_route_without_a_se
     let mut bench = Bench::new();
     bench.serve(mac(1), &[v6(1)]);
     bench.receives(node(2), claim(mac(1), Tail::default()));
-    bench.receives(node(2), Body::Ack { client: mac(1), tail: Tail::default() });
+    bench.receives(node(2), ack(mac(1)));
     bench.drain();
     bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
     assert_eq!(bench.pass_ms(900), [], "a C daemon or an older one of ours: nothing to relay to");
     bench.input(Input::HostRouteSeen(v6(1)));
-    let drained = HostRoute { kind: RouteKind::Drained, ..route(v6(1)) };
+    let drained = drained(v6(1));
     assert_eq!(bench.actions(), [Action::UninstallRoute(drained), Action::LookupRoute(v6(1))]);
     bench.input(Input::RouteLookedUp { address: v6(1), found: host_route() });
     assert_eq!(released(&bench.actions()), [1]);
