@@ -183,12 +183,15 @@ pub struct NeighbourFact {
 pub enum NeighbourState {
     /// NUD_REACHABLE: the neighbour has just answered.
     Reachable,
-    /// NUD_STALE, NUD_DELAY: a MAC is known, its truth is not.
+    /// NUD_STALE: a MAC is known, its truth is not.
     Stale,
     /// NUD_PROBE: packets have been sent to that MAC for `delay_first_probe_time` (5 s), nothing has confirmed it since, and the kernel
     /// begins to ask by unicast: three times in as many seconds.
     Probing,
     /// NUD_FAILED: resolution or unicast probing failed.
+    /// NUD_DELAY: a packet was sent to a MAC whose truth is not known, and the kernel waits for a sign
+    /// of life before it asks. It says nothing about the client.
+    Delayed,
     Failed,
     /// NUD_INCOMPLETE, NUD_NONE: nothing is known.
     Incomplete,

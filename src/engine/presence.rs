@@ -97,27 +97,34 @@ impl Engine {
             (NeighbourState::Probing, Some(mac)) if ours && known == Some(mac) => {
                 self.address_unconfirmed(mac, address);
             }
+            (NeighbourState::Reachable, Some(mac))
+                if !ours && self.config.sources.netlink && !self.dumping =>
+            {
+                if self.client_noticed(mac, interface, None, Evidence::NeighbourTable) {
+                    self.address_used(mac, address);
+                }
+            }
             (NeighbourState::Reachable | NeighbourState::Stale | NeighbourState::Probing, Some(mac))
                 if !ours && self.config.sources.netlink =>
             {
-                let fresh = state == NeighbourState::Reachable || known.is_none();
-                if self.dumping {
-                    self.neighbour_dumped(interface, mac, address);
-                } else if fresh && self.client_noticed(mac, interface, None, Evidence::NeighbourTable) {
-                    self.address_used(mac, address);
-                }
+                self.neighbour_supposed(interface, mac, address);
             }
             _ => {}
         }
     }
 
-    /// An old fact about somebody unknown: ask, and let the answer be the evidence.
-    fn neighbour_dumped(&mut self, interface: IfIndex, mac: Mac, address: IpAddr) {
+    /// The kernel knows a MAC for the address and does not know whether it is still true: an entry that
+    /// ages, or one of a dump. It says nothing about the client. If no client here holds the address,
+    /// the client is asked, and its answer is the evidence.
+    fn neighbour_supposed(&mut self, interface: IfIndex, mac: Mac, address: IpAddr) {
+        let held = self.holders.contains_key(&address)
+            || self.clients.get(&mac).is_some_and(|client| client.addresses.contains_key(&address));
         let relevant = self.is_routable(address) || is_link_local(address);
         if relevant
+            && !held
             && mac.is_unicast()
             && !self.interfaces.is_own_mac(mac)
-            && !self.holders.contains_key(&address)
+            && !self.is_behind_other_node(mac, None)
         {
             self.act(Action::Probe { interface, address, client: Some(mac) });
         }
@@ -242,11 +249,15 @@ impl Engine {
         let old = std::mem::replace(&mut client.interface, interface);
         let routed: Vec<IpAddr> = client.routed().collect();
         for address in routed {
+        let known: Vec<IpAddr> = client.addresses.keys().copied().collect();
             self.not_standing(address, true);
             self.not_standing(address, false);
             self.act(Action::InstallNeighbour(Neighbour { interface, address, client: mac }));
             self.act(Action::InstallRoute(self.host_route(address, interface)));
             self.act(Action::UninstallNeighbour(Neighbour { interface: old, address, client: mac }));
+        }
+        // The kernel would go on asking the client on the interface that it left.
+        for address in known {
         }
     }
 
@@ -292,11 +303,11 @@ impl Engine {
             if !self.is_drained(address) {
                 self.act(Action::UninstallRoute(self.host_route(address, client.interface)));
             }
-            self.act(Action::UninstallNeighbour(Neighbour {
-                interface: client.interface,
-                address,
-                client: mac,
-            }));
+        }
+        // Those of link-local addresses too, which the kernel made: it would go on asking the client here.
+        for address in client.addresses.keys().copied() {
+            let interface = client.interface;
+            self.act(Action::UninstallNeighbour(Neighbour { interface, address, client: mac }));
         }
         if client.holds_node_client_address {
             let address = self.config.node_client_prefix.node_client_address(mac);

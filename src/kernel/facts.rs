@@ -121,7 +121,8 @@ pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
     let ours = header.flags.contains(NeighbourFlags::ExtLearned);
     let state = match header.state {
         Nud::Reachable => NeighbourState::Reachable,
-        Nud::Stale | Nud::Delay => NeighbourState::Stale,
+        Nud::Stale => NeighbourState::Stale,
+        Nud::Delay => NeighbourState::Delayed,
         Nud::Probe => NeighbourState::Probing,
         Nud::Failed => NeighbourState::Failed,
         Nud::Permanent | Nud::Noarp => NeighbourState::Permanent,

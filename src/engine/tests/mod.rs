@@ -3,6 +3,7 @@
 mod bounds;
 mod commands;
 mod contest;
+mod evidence;
 mod foreign;
 mod handover;
 mod hostapd;
