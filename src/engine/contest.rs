@@ -9,8 +9,11 @@
 //!                \------------- 20 ms -------\-------------> it has gone
 //! ```
 //! A client that is refused often is asked before it is handed over (the numbers of RFC 7432 section 15.1): then a claimer gains nothing
-//! while the client answers. Who does not answer here is handed over as ever, so an honest roamer is never held up. A C daemon knows
-//! no refusal: it gets what it claims.
+//! while the client answers. Who does not answer here is handed over as ever, so an honest roamer is never held up. Each such claim is
+//! answered: by INFO or by a refusal. A C daemon knows no refusal: it gets what it claims.
+//!
+//! A refused node asks the client again with growing distance. A sign of life of the client ends this wait at once: the client may have
+//! come in the meantime.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -36,6 +39,9 @@ const DAMPED_AFTER: u32 = 5;
 /// The first wait of a refused node, doubled each time, and the longest one.
 const BACK_OFF: Duration = Duration::from_millis(300);
 const MAX_BACK_OFF: Duration = Duration::from_secs(60);
+/// A sign of life ends the back-off at once, but not more often than this. It bounds what two devices
+/// with one MAC cost: at most one claim, and one change of routes, each second.
+const PROOF_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A client that was handed over and is being asked.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +60,10 @@ pub(super) struct Contest {
 struct Dispute {
     count: u32,
     last: Timestamp,
-    /// Where we were refused: it is not claimed again before.
+    /// Where we were refused: the client is not asked again before, and not claimed without a sign of life.
     until: Timestamp,
+    /// When a sign of life last ended the back-off.
+    proved: Option<Timestamp>,
 }
 
 /// All disputes.
@@ -75,9 +83,10 @@ impl Contests {
                 self.disputes.remove(&oldest);
             }
         }
-        let dispute = self.disputes.entry(mac).or_insert(Dispute { count: 0, last: now, until: now });
+        let dispute =
+            self.disputes.entry(mac).or_insert(Dispute { count: 0, last: now, until: now, proved: None });
         let lately = if now.since(dispute.last) < MEMORY { dispute.count } else { 0 };
-        *dispute = Dispute { count: lately.saturating_add(1), last: now, until: now };
+        *dispute = Dispute { count: lately.saturating_add(1), last: now, until: now, proved: dispute.proved };
         dispute.count
     }
 
@@ -124,6 +133,16 @@ impl Engine {
                 self.ask_claimed_client(mac, peer);
                 false
             }
+        }
+    }
+
+    /// A claim for a client that was heard here after the claimer heard it is not obeyed. It is refused if
+    /// the client is disputed often: a claimer without an answer would keep its routes.
+    pub(super) fn keep_from(&mut self, mac: Mac, peer: Ipv6Addr) {
+        if self.contests.is_damped(self.now, mac) && self.peers.understands_tails(peer) {
+            self.refuse(mac, peer);
+        } else {
+            self.counters.add(Counter::ClaimOutdated);
         }
     }
 
@@ -221,12 +240,24 @@ impl Engine {
         true
     }
 
-    /// Whether a claim of ours for the client was refused a short time ago.
+    /// Whether a sign of life of the client does not count because a claim of ours was refused a short
+    /// time ago. The first one after the refusal counts: the client has come, or it has come back.
     pub(super) fn is_refused(&mut self, mac: Mac) -> bool {
-        let refused = self.contests.disputes.get(&mac).is_some_and(|dispute| dispute.until > self.now);
-        if refused {
-            self.counters.add(Counter::EvidenceRefused);
+        let now = self.now;
+        let backing_off = |dispute: &&mut Dispute| dispute.until > now;
+        let Some(dispute) = self.contests.disputes.get_mut(&mac).filter(backing_off) else { return false };
+        let again = dispute.proved.map_or(now, |proved| proved + PROOF_INTERVAL);
+        if again <= now {
+            dispute.proved = Some(now);
+            dispute.until = now;
+            return false;
         }
-        refused
+        let again = again.min(dispute.until);
+        self.counters.add(Counter::EvidenceRefused);
+        if self.timers.get(&Timer::Recheck(mac)).is_none_or(|at| at > again) {
+            // It may have no more to say: it is asked, and its answer counts.
+            self.set_timer(Timer::Recheck(mac), again);
+        }
+        true
     }
 }

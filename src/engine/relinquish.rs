@@ -42,6 +42,8 @@ enum Verdict {
     Ask,
     /// Go on serving or claiming it.
     Keep,
+    /// The client was asked a moment ago and may still answer; the claim will be repeated.
+    Wait,
 }
 
 /// A client that was here.
@@ -199,7 +201,8 @@ impl Engine {
                 Verdict::Yield if serving => self.yield_to(mac, peer),
                 Verdict::Yield => self.relinquish(mac, peer),
                 Verdict::Ask => self.ask_claimed_client(mac, peer),
-                Verdict::Keep if serving => self.counters.add(Counter::ClaimOutdated),
+                Verdict::Keep if serving => self.keep_from(mac, peer),
+                Verdict::Wait => self.counters.add(Counter::ClaimOutdated),
                 Verdict::Keep => self.counters.add(Counter::ClaimLost),
             }
             if verdict == Verdict::Yield && !serving {
@@ -247,7 +250,7 @@ impl Engine {
         {
             Some((_, at)) if client.last_seen > *at => Verdict::Keep,
             Some((_, at)) if self.now.since(*at) >= ANSWER_TIME => Verdict::Yield,
-            Some(_) => Verdict::Keep,
+            Some(_) => Verdict::Wait,
             None => Verdict::Ask,
         }
     }

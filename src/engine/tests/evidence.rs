@@ -108,3 +108,33 @@ fn a_client_that_moves_to_another_interface_of_its_node_leaves_no_neighbour_entr
     bench.input(fact(ip("fe80::1"), NeighbourState::Probing));
     assert_eq!(bench.engine.client(mac(1)).unwrap().interface(), RADIO);
 }
+
+#[test]
+fn a_sign_of_life_ends_the_back_off_of_a_refused_client_at_once_but_only_once_a_second() {
+    let mut bench = Bench::new();
+    bench.hears(mac(1), v6(1));
+    refused(&mut bench);
+    bench.pass_ms(101); // what was heard before was on its way
+    bench.hears(mac(1), v6(1));
+    assert_eq!(bench.engine.clients().count(), 1, "the first one counts");
+    refused(&mut bench);
+    bench.pass_ms(101);
+    bench.hears(mac(1), v6(1));
+    assert_eq!(bench.engine.clients().count(), 0);
+    assert_eq!(bench.count(Counter::EvidenceRefused), 1);
+    let log = bench.pass_ms(800);
+    let asked = log.iter().any(|(_, action)| matches!(action, Action::QueryClient { .. }));
+    assert!(asked, "a client that spoke meanwhile is asked when its word counts again: {log:?}");
+    bench.pass_ms(100);
+    bench.hears(mac(1), v6(1));
+    assert_eq!(bench.engine.clients().count(), 1);
+}
+
+#[test]
+fn an_association_ends_the_back_off_of_a_refused_client_at_once() {
+    let mut bench = Bench::new();
+    bench.hears(mac(1), v6(1));
+    refused(&mut bench);
+    bench.input(Input::StationAssociated { interface: PORT, client: mac(1) });
+    assert_eq!(bench.engine.clients().count(), 1);
+}
