@@ -20,7 +20,7 @@
 //! |---|---|
 //! | served, host route and neighbour entry acknowledged by the kernel | goes to the kernel through the TUN |
 //! | served, not acknowledged yet, or its station still in the handshake | waits |
-//! | handed over, to another node | goes on, at most [`MAX_HOPS`] times |
+//! | handed over, to another node | goes on, at most [`MAX_CHAIN`] times |
 //! | gone otherwise, or silent | waits, and is sought as one that was caught here |
 //! | none of these | is dropped, and counted by reason |
 //!
@@ -36,6 +36,7 @@ use super::Engine;
 use super::client::{AddressState, Source};
 use super::input::RouteLookup;
 use super::output::{Action, IntercomDestination};
+use super::overlap::MAX_CHAIN;
 use super::relinquish::by_client;
 use super::stats::Counter;
 use crate::net::Mac;
@@ -43,8 +44,6 @@ use crate::time::Timestamp;
 use crate::wire::intercom::Body;
 use crate::wire::ip;
 
-/// How often a packet is relayed.
-pub(super) const MAX_HOPS: u8 = 4;
 /// What a claim entitles a node to relay ends this long after the claim, or after the last packet.
 const ORIGIN_AGE: Duration = Duration::from_secs(300);
 /// How often old entitlements are looked for.
@@ -162,7 +161,7 @@ impl Engine {
         }
         let Some((mac, peer, sequence)) = self.relay_way(address) else { return };
         while let Some((packet, hops)) = self.searches.take(address) {
-            if hops > MAX_HOPS {
+            if hops > MAX_CHAIN {
                 self.counters.add(Counter::DropRelayHops);
                 continue;
             }
@@ -263,7 +262,7 @@ impl Engine {
             }
             return Ok(());
         }
-        if hops >= MAX_HOPS {
+        if hops >= MAX_CHAIN {
             return Err(Counter::DropRelayHops);
         }
         if let Some(former) = self.former.get_mut(&mac) {

@@ -9,6 +9,7 @@ use super::client::{Client, Record};
 use super::handover::MAX_TRANSMISSIONS;
 use super::history::{Handover, Outcome};
 use super::output::{Action, Direction, IntercomDestination, LeaveReason};
+use super::overlap::MAX_CHAIN;
 use super::presence::HANDOVER_ECHO;
 use super::relay::RELAY_IDLE;
 use super::stats::Counter;
@@ -22,8 +23,6 @@ const MAX_ADDRESSES_TO_C: usize = 4;
 /// At this transmission of an INFO that stays unanswered the client is asked whether it is still here: an old claim that was read late may
 /// have given it away.
 const RECHECK_AT: u8 = 4;
-/// How often a claim is passed on from former holder to former holder.
-const MAX_HOPS: u8 = 4;
 /// A claim whose evidence is older than ours by more than this is a late or repeated one: the client has come back since.
 const OUTDATED_AFTER: Duration = Duration::from_secs(1);
 /// A client that is here answers a probe within this time; the second retransmission of a claim comes later.
@@ -408,7 +407,7 @@ impl Engine {
     /// A unicast claim reached a node that has no longer what it asks for: it goes on to the node that was given the client, never back.
     fn pass_on(&mut self, peer: Ipv6Addr, mac: Mac, former: &Former, tail: Tail) {
         let hops = tail.hops.unwrap_or(0);
-        let Some(next) = former.handed_to.filter(|next| *next != peer && hops < MAX_HOPS) else { return };
+        let Some(next) = former.handed_to.filter(|next| *next != peer && hops < MAX_CHAIN) else { return };
         self.counters.add(Counter::ClaimPassedOn);
         let tail = Tail { hops: Some(hops + 1), broken: false, ..tail };
         self.send_for(peer, IntercomDestination::Unicast(next), Body::Claim { client: mac, tail });

@@ -184,7 +184,7 @@ impl World {
     /// A packet is relayed to one node, which serves the client or did; never for ever.
     fn audit_relay(&mut self, node: NodeId, destination: IntercomDestination, hops: u8, packet: &[u8]) {
         let number = number_of(packet);
-        assert!(hops <= 4, "node {node} relays packet {number} for the {hops}th time");
+        assert!(hops <= 16, "node {node} relays packet {number} for the {hops}th time");
         let IntercomDestination::Unicast(peer) = destination else { panic!("RELAY flooded") };
         let peer = self.nodes.iter().find(|other| other.address == peer);
         assert!(peer.is_some_and(|peer| peer.engine().is_some()), "RELAY to {destination:?}");

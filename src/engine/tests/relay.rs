@@ -255,10 +255,10 @@ fn a_relayed_packet_goes_on_to_the_node_the_client_was_handed_to() {
     assert_eq!(relays(&bench.sent()), [], "not acknowledged yet");
     bench.receives_relaying(node(NEW), ack(mac(1)));
     assert_eq!(relays(&bench.sent()), [(to(NEW), 1, 6, packet(v6(1), 1))]);
-    bench.receives_relaying(node(OLD), relay(3, 5, packet(v6(1), 2)));
-    assert_eq!(relays(&bench.sent()), [(to(NEW), 4, 6, packet(v6(1), 2))]);
+    bench.receives_relaying(node(OLD), relay(15, 5, packet(v6(1), 2)));
+    assert_eq!(relays(&bench.sent()), [(to(NEW), 16, 6, packet(v6(1), 2))]);
     for (sender, hops, sequence, reason) in
-        [(OLD, 4, 5, Counter::DropRelayHops), (NEW, 0, 6, Counter::DropRelayUnclaimed)]
+        [(OLD, 16, 5, Counter::DropRelayHops), (NEW, 0, 6, Counter::DropRelayUnclaimed)]
     {
         bench.receives_relaying(node(sender), relay(hops, sequence, packet(v6(1), 3)));
         assert_eq!((bench.drain(), bench.count(reason)), (vec![], 1), "{reason:?}");
