@@ -4,8 +4,9 @@
 //!  noticed -> Looking --host route--> (window full: Waiting ->) Claiming --INFO--> Settled
 //!                \------no route---------------------------------^    \--nobody----^
 //! ```
-//! Unicast claims go to the node that memory names, where it would pass them on, otherwise to the node-client address where a host route
-//! leads to it. Claims are flooded where there is neither, and when the unicast stayed unanswered for 100 ms.
+//! Unicast claims go to the node that memory names if it would pass them on, and if no host route to the node-client address has appeared
+//! since. Otherwise they go to the node-client address if a host route leads to it. Claims are flooded if there is neither, and if the
+//! unicast claim stays unanswered for 100 ms.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -54,21 +55,42 @@ const CLAIM_AGE: Duration = Duration::from_secs(8);
 /// How far the question is who serves the client. What only an open claim needs is in a box: nearly all stays are settled.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Stay {
-    /// The route to its node-client address is being looked up. `memory`: the node it was handed to last.
-    Looking { memory: Option<Ipv6Addr> },
-    /// A claim to `target` waits for a place in the window.
-    Waiting { target: Ipv6Addr },
+    /// The route to its node-client address is being looked up.
+    Looking {
+        /// The node that it was handed to last.
+        memory: Option<Ipv6Addr>,
+        /// A host route to its node-client address appeared after that: it names the serving node better.
+        routed: bool,
+    },
+    /// A claim to `targets` waits for a place in the window.
+    Waiting { targets: Box<Targets> },
     /// A claim is open.
     Claiming(Box<Claim>),
     /// We serve it.
     Settled,
 }
 
+/// Where unicast claims go: the first one to `first`, the repetitions to the two in turn. The node that
+/// gave the client away does not receive what goes to the node-client address any more, and the loss of
+/// its INFO would stay unnoticed; memory still names it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Targets {
+    first: Ipv6Addr,
+    second: Option<Ipv6Addr>,
+}
+
+impl Targets {
+    /// Where the transmission after `sent` others goes.
+    fn after(&self, sent: u8) -> Ipv6Addr {
+        self.second.filter(|_| sent % 2 == 1).unwrap_or(self.first)
+    }
+}
+
 /// An open claim.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Claim {
     /// Where unicast claims go.
-    target: Option<Ipv6Addr>,
+    targets: Option<Targets>,
     /// Unicast transmissions so far, and when the next one is due.
     sent: u8,
     next_unicast: Timestamp,
@@ -95,12 +117,13 @@ impl Engine {
     pub(super) fn recall_and_claim(&mut self, mac: Mac) {
         let former = self.recall(mac);
         let memory = former.as_ref().and_then(|former| former.handed_to);
+        let routed = former.as_ref().is_some_and(|former| former.routed > Some(former.since));
         let Some(client) = self.clients.get_mut(&mac) else { return };
         client.sequence = former.as_ref().map_or(0, |former| former.sequence);
         if self.interfaces.mesh().next().is_none() {
             self.settle(mac);
         } else {
-            client.stay = Stay::Looking { memory };
+            client.stay = Stay::Looking { memory, routed };
             let address = self.config.node_client_prefix.node_client_address(mac);
             self.act(Action::LookupRoute(IpAddr::V6(address)));
         }
@@ -122,36 +145,40 @@ impl Engine {
     /// The kernel has told where the client's node-client address leads.
     pub(super) fn claim_route_found(&mut self, mac: Mac, found: RouteLookup) {
         let Some(client) = self.clients.get_mut(&mac) else { return };
-        let Stay::Looking { memory } = client.stay else { return };
-        // Where we handed it over a while ago it still is, or it is known there where it went: a node of our kind passes the claim on.
-        // A route may lag behind by seconds.
+        let Stay::Looking { memory, routed } = client.stay else { return };
+        // A node of our kind passes the claim on to the node that it handed the client to. It is asked as long as the route may lag
+        // behind. A route that changed later is the shorter way.
         let passed_on = memory.filter(|node| self.peers.understands_tails(*node));
-        let target = match found {
-            RouteLookup::HostRoute { .. } => {
-                passed_on.or(Some(self.config.node_client_prefix.node_client_address(mac)))
+        let own = self.config.node_client_prefix.node_client_address(mac);
+        let targets = match found {
+            RouteLookup::HostRoute { .. } => match passed_on {
+                Some(first) if !routed => Some(Targets { first, second: None }),
+                second => Some(Targets { first: own, second }),
+            },
+            RouteLookup::Local | RouteLookup::Network(_) | RouteLookup::Other => {
+                memory.map(|first| Targets { first, second: None })
             }
-            RouteLookup::Local | RouteLookup::Network(_) | RouteLookup::Other => memory,
         };
-        match target {
-            Some(target) if self.claims.in_flight.len() >= self.config.tunables.max_claims_in_flight => {
-                client.stay = Stay::Waiting { target };
+        match targets {
+            Some(targets) if self.claims.in_flight.len() >= self.config.tunables.max_claims_in_flight => {
+                client.stay = Stay::Waiting { targets: Box::new(targets) };
                 self.claims.waiting.push_back(mac);
             }
-            target => self.open_claim(mac, target),
+            targets => self.open_claim(mac, targets),
         }
     }
 
-    fn open_claim(&mut self, mac: Mac, target: Option<Ipv6Addr>) {
+    fn open_claim(&mut self, mac: Mac, targets: Option<Targets>) {
         let now = self.now;
         let backlog = self.backlog();
         let Some(client) = self.clients.get_mut(&mac) else { return };
-        let (next_unicast, next_flood) = match target {
+        let (next_unicast, next_flood) = match targets {
             Some(_) => (now, now + FLOOD_AFTER.max(backlog)),
             None => (Timestamp::NEVER, now),
         };
         let take_at = Timestamp::NEVER;
         client.stay = Stay::Claiming(Box::new(Claim {
-            target,
+            targets,
             sent: 0,
             next_unicast,
             floods: 0,
@@ -160,7 +187,7 @@ impl Engine {
             first_sent: now,
             last_sent: now,
         }));
-        if target.is_some() {
+        if targets.is_some() {
             self.claims.in_flight.insert(mac);
         }
         self.claim_due(mac);
@@ -176,13 +203,20 @@ impl Engine {
         if claim.take_at <= now {
             claim.take_at = Timestamp::NEVER;
             self.take_node_client_address(mac);
-            if claim.target == Some(own) {
-                claim.next_unicast = Timestamp::NEVER; // it would reach ourselves
+            claim.targets = claim.targets.and_then(|targets| match targets {
+                // It would reach ourselves.
+                Targets { first, second } if first == own => {
+                    second.map(|first| Targets { first, second: None })
+                }
+                targets => Some(targets),
+            });
+            if claim.targets.is_none() {
+                claim.next_unicast = Timestamp::NEVER;
             }
         }
         if claim.next_unicast <= now {
-            if let Some(target) = claim.target {
-                self.send_claim(mac, Some(target));
+            if let Some(targets) = claim.targets {
+                self.send_claim(mac, Some(targets.after(claim.sent)));
                 claim.last_sent = now;
                 claim.sent += 1;
                 let again = claim.sent < MAX_TRANSMISSIONS;
@@ -253,8 +287,8 @@ impl Engine {
             return;
         }
         while let Some(next) = self.claims.waiting.pop_front() {
-            if let Some(Stay::Waiting { target }) = self.clients.get(&next).map(|client| &client.stay) {
-                return self.open_claim(next, Some(*target));
+            if let Some(Stay::Waiting { targets }) = self.clients.get(&next).map(|client| &client.stay) {
+                return self.open_claim(next, Some(**targets));
             }
         }
     }

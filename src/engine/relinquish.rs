@@ -63,6 +63,8 @@ pub(super) struct Former {
     pub(super) acknowledged: bool,
     /// When a packet for it was last relayed.
     pub(super) relayed: Option<Timestamp>,
+    /// When a host route to its node-client address last appeared or changed.
+    pub(super) routed: Option<Timestamp>,
     /// The number of the newest stay beyond that node of which we were told.
     pub(super) heard_of: u32,
 }

@@ -358,6 +358,12 @@ impl Engine {
 
     /// A host route to the address may have appeared: look before relying on it.
     pub(super) fn host_route_seen(&mut self, address: IpAddr) {
+        if let IpAddr::V6(v6) = address {
+            let mac = self.config.node_client_prefix.client_of(v6);
+            if let Some(former) = mac.and_then(|mac| self.former.get_mut(&mac)) {
+                former.routed = Some(self.now);
+            }
+        }
         self.searches.negatives.remove(&address);
         if self.is_drained(address) && self.waits_for_route(address) {
             // Not only our routes lead there: the one in front of them goes.

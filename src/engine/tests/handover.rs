@@ -268,6 +268,38 @@ fn memory_names_the_node_to_ask_where_no_route_leads() {
     assert_eq!(tail.sequence, Some(1), "the number that was handed over");
 }
 
+fn sent_to(log: &[(u64, Action)]) -> Vec<IntercomDestination> {
+    let sent = log.iter().filter_map(|(_, action)| match action {
+        Action::SendIntercom { destination, .. } => Some(*destination),
+        _ => None,
+    });
+    sent.collect()
+}
+
+#[test]
+fn memory_names_the_node_to_ask_until_a_newer_route_leads_to_the_client() {
+    for newer in [false, true] {
+        let mut bench = Bench::new();
+        bench.serve(mac(1), &[v6(1)]);
+        let own = bench.engine.config().node_client_prefix.node_client_address(mac(1));
+        bench.input(Input::HostRouteSeen(IpAddr::V6(own)));
+        bench.pass_ms(10);
+        bench.receives(node(2), claim(mac(1), Tail::default()));
+        bench.receives(node(2), ack(mac(1)));
+        bench.pass_ms(500);
+        if newer {
+            bench.input(Input::HostRouteSeen(IpAddr::V6(own)));
+        }
+        bench.hears(mac(1), v6(1));
+        bench.node_client_route(mac(1), host_route());
+        let target = if newer { own } else { node(2) };
+        assert_eq!(bench.sent()[0].0, IntercomDestination::Unicast(target), "{newer}");
+        let again: Vec<_> = sent_to(&bench.pass_ms(50));
+        let second = [IntercomDestination::Unicast(node(2)), IntercomDestination::Unicast(target)];
+        assert_eq!(again, second, "{newer}: memory is asked as well");
+    }
+}
+
 #[test]
 fn a_returning_client_gets_back_what_is_remembered_at_once() {
     let mut bench = Bench::new();
