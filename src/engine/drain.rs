@@ -19,13 +19,17 @@
 //! the routing daemon is not known to export drained routes (a daemon that its command line alone describes): an olsrd2 that imports
 //! routes of protocol 158 only would not see the end of one that has become 159.
 //!
-//! What waits is kept in [`search`](super::search), under its bounds. Not longer than the overlap: while this node exports the route it does not
-//! learn the new one.
+//! What waits is kept in [`search`](super::search), under its bounds.
+//!
+//! A drained route whose time is over stays while the mesh still sends packets along it, for [`MAX_IN_USE`] at most: babeld's neighbours
+//! follow a better metric only after 20 s, and would form a loop with this node. What hosts at this node itself send keeps no route: it
+//! comes here for as long as the route stands, because this node does not learn the new route while it exports its own.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Engine;
+use super::input::RouteLookup;
 use super::output::{Action, HostRoute, Neighbour, RouteKind};
 use super::stats::Counter;
 use super::timers::Timer;
@@ -34,6 +38,12 @@ use crate::time::Timestamp;
 
 /// Drained routes that are due within this time go together.
 const TOGETHER: Duration = Duration::from_millis(20);
+/// A packet came this short a time ago: the route is in use. Slow flows, such as a ping each second, count too.
+const IN_USE: Duration = Duration::from_secs(2);
+/// A route in use is looked at again after this time.
+const IN_USE_STEP: Duration = Duration::from_secs(1);
+/// A route in use stands no longer than this after its client left.
+const MAX_IN_USE: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Puts a drained route in the place of the address's host route, or keeps it for longer.
@@ -79,11 +89,51 @@ impl Engine {
         for address in due.map(|(address, _)| *address).collect::<Vec<_>>() {
             match self.served_client(address).map(|client| client.mac) {
                 Some(mac) => self.undrain(mac, address),
-                None => self.withdraw(address),
+                None => match self.source_in_use(address) {
+                    Some(source) => self.drain_on(address, source),
+                    None => self.withdraw(address),
+                },
             }
         }
         if let Some(next) = self.drained.values().min().copied() {
             self.set_timer(Timer::Drain, next.max(self.now + TOGETHER));
+        }
+    }
+
+    /// The source of the packets that still come for an address whose client was handed over.
+    fn source_in_use(&self, address: IpAddr) -> Option<IpAddr> {
+        let former = self.former_holders.get(&address).and_then(|mac| self.former.get(mac))?;
+        let (at, source) = former.caught.filter(|_| former.handed_to.is_some())?;
+        let in_use = self.now.since(at) < IN_USE && self.now.since(former.since) < MAX_IN_USE;
+        (in_use && self.served_client(source).is_none()).then_some(source)
+    }
+
+    /// Keeps a drained route that is in use, unless the kernel says that the packets come from this node itself.
+    fn drain_on(&mut self, address: IpAddr, source: IpAddr) {
+        self.drained.insert(address, self.now + IN_USE_STEP);
+        if self.drain_sources.len() < self.config.tunables.max_drained {
+            self.drain_sources.insert((source, address));
+            self.act(Action::LookupRoute(source));
+        }
+    }
+
+    /// The kernel has answered where packets to a source go: back into the mesh, or to a host at this node.
+    pub(super) fn way_to_source_found(&mut self, source: IpAddr, found: RouteLookup) {
+        let (first, last) = (IpAddr::from([0; 4]), IpAddr::from([0xff; 16]));
+        let kept = self.drain_sources.range((source, first)..=(source, last));
+        let kept: Vec<IpAddr> = kept.map(|(_, address)| *address).collect();
+        let local = match found {
+            RouteLookup::Local => true,
+            RouteLookup::HostRoute { interface, .. } | RouteLookup::Network(interface) => {
+                !self.interfaces.is_mesh(interface)
+            }
+            RouteLookup::Other => false,
+        };
+        for address in kept {
+            self.drain_sources.remove(&(source, address));
+            if local && self.served_client(address).is_none() {
+                self.withdraw(address);
+            }
         }
     }
 

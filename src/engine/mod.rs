@@ -116,6 +116,8 @@ pub struct Engine {
     drained: BTreeMap<IpAddr, Timestamp>,
     origins: relay::Origins,
     contests: contest::Contests,
+    /// Sources of packets that keep a drained route, with its address, while the kernel is asked where they are.
+    drain_sources: BTreeSet<(IpAddr, IpAddr)>,
     timings: timing::Timings,
     /// Addresses of this node itself that are neither link-local nor node-client addresses.
     own_addresses: BTreeSet<IpAddr>,
@@ -156,6 +158,7 @@ impl Engine {
             contests: contest::Contests::default(),
             timings: timing::Timings::default(),
             own_addresses: BTreeSet::new(),
+            drain_sources: BTreeSet::new(),
             searches: search::Searches::new(now),
             seen_floods: flood::SeenFloods::default(),
             peers: peers::Peers::default(),

@@ -147,6 +147,9 @@ impl Engine {
     fn send_relay(&mut self, mac: Mac, peer: Ipv6Addr, sequence: u32, hops: u8, packet: Vec<u8>) {
         if let Some(former) = self.former.get_mut(&mac) {
             former.relayed = Some(self.now);
+            if let Some(header) = ip::parse(&packet).filter(|_| hops == 0) {
+                former.caught = Some((self.now, header.source));
+            }
         }
         self.timings.relayed(mac, false);
         self.timings.went_on(self.now, mac, false);

@@ -63,6 +63,8 @@ pub(super) struct Former {
     pub(super) acknowledged: bool,
     /// When a packet for it was last relayed.
     pub(super) relayed: Option<Timestamp>,
+    /// When a packet for it was last caught here that no other node had relayed, and its source.
+    pub(super) caught: Option<(Timestamp, IpAddr)>,
     /// When a host route to its node-client address last appeared or changed.
     pub(super) routed: Option<Timestamp>,
     /// The number of the newest stay beyond that node of which we were told.
@@ -124,6 +126,8 @@ impl Engine {
             since: self.now,
             acknowledged: false,
             relayed: None,
+            caught: None,
+            routed: None,
             heard_of: 0,
         };
         self.forget(client.mac);

@@ -389,6 +389,7 @@ impl Engine {
             }
             self.way_to_peer_found(v6, found);
         }
+        self.way_to_source_found(address, found);
         match found {
             RouteLookup::HostRoute { interface, .. } => {
                 match self.served_client(address).map(|client| client.interface) {

@@ -106,6 +106,36 @@ fn the_drained_route_ends_with_the_overlap_and_stragglers_are_relayed_for_longer
     assert_eq!(bench.engine.former_count(), 0, "not for ever");
 }
 
+/// Packets come each second; the kernel says each time where their source is. When the drained route goes.
+fn ends_under_traffic(bench: &mut Bench, from_mesh: bool) -> Option<u64> {
+    let source = ip("2001:db8:ffff::1");
+    let interface = if from_mesh { MESH } else { BRIDGE };
+    for second in 0..100 {
+        bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
+        let mut log = bench.pass_ms(1000);
+        if log.iter().any(|(_, action)| *action == Action::LookupRoute(source)) {
+            let found = RouteLookup::Network(interface);
+            bench.input(Input::RouteLookedUp { address: source, found });
+            log.extend(bench.actions().into_iter().map(|action| (1000, action)));
+        }
+        let gone = log.iter().find(|(_, action)| *action == Action::UninstallRoute(drained(v6(1))));
+        if let Some((at, _)) = gone {
+            return Some(second * 1000 + at);
+        }
+    }
+    None
+}
+
+#[test]
+fn a_drained_route_stays_while_the_mesh_sends_packets_along_it_but_not_for_ever() {
+    assert_eq!(ends_under_traffic(&mut handed_over(), true), Some(60_000));
+}
+
+#[test]
+fn a_drained_route_does_not_stay_for_what_hosts_at_this_node_send() {
+    assert_eq!(ends_under_traffic(&mut handed_over(), false), Some(10_000));
+}
+
 #[test]
 fn without_overlap_the_route_is_withdrawn_at_once_and_what_comes_is_relayed_all_the_same() {
     let mut bench = Bench::with(|config| config.tunables.overlap = Duration::ZERO);
