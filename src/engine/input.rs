@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::output::{HostRoute, Neighbour};
-use crate::net::{IfIndex, InterfaceName, Mac};
+use crate::net::{IfIndex, InterfaceName, Mac, Prefix};
 use crate::wire::frame::FrameContent;
 use crate::wire::intercom::{Packet, ParseError};
 
@@ -50,6 +50,10 @@ pub enum Input {
     OwnAddressSeen(IpAddr),
     /// It has it no longer (RTM_DELADDR).
     OwnAddressGone(IpAddr),
+    /// A host route of our own protocols was removed, by this daemon or by somebody else (RTM_DELROUTE).
+    RouteGone(HostRoute),
+    /// The same of a client prefix's route to the capture TUN.
+    PrefixRouteGone(Prefix),
     /// A host route of our own protocol was found in a dump at start (left by a crash or an upgrade).
     RouteAdopted {
         /// The client's address.
@@ -185,13 +189,13 @@ pub enum NeighbourState {
     Reachable,
     /// NUD_STALE: a MAC is known, its truth is not.
     Stale,
+    /// NUD_DELAY: a packet was sent to a MAC whose truth is not known, and the kernel waits for a sign
+    /// of life before it asks. It says nothing about the client.
+    Delayed,
     /// NUD_PROBE: packets have been sent to that MAC for `delay_first_probe_time` (5 s), nothing has confirmed it since, and the kernel
     /// begins to ask by unicast: three times in as many seconds.
     Probing,
     /// NUD_FAILED: resolution or unicast probing failed.
-    /// NUD_DELAY: a packet was sent to a MAC whose truth is not known, and the kernel waits for a sign
-    /// of life before it asks. It says nothing about the client.
-    Delayed,
     Failed,
     /// NUD_INCOMPLETE, NUD_NONE: nothing is known.
     Incomplete,

@@ -26,6 +26,7 @@
 //! | `search` | packets that wait for an unknown address, local probes, SEEK |
 //! | `intercom` | what is believed of a datagram, how one is sent |
 //! | `adoption` | what an earlier run left |
+//! | `repair` | what somebody else removed from the kernel |
 //! | `apply` | commands |
 
 #![forbid(unsafe_code)]
@@ -52,6 +53,7 @@ mod presence;
 mod rate;
 mod relay;
 mod relinquish;
+mod repair;
 mod search;
 mod small_map;
 mod stations;
@@ -114,10 +116,12 @@ pub struct Engine {
     history: history::History,
     /// Drained host routes, and until when they stand.
     drained: BTreeMap<IpAddr, Timestamp>,
-    origins: relay::Origins,
-    contests: contest::Contests,
     /// Sources of packets that keep a drained route, with its address, while the kernel is asked where they are.
     drain_sources: BTreeSet<(IpAddr, IpAddr)>,
+    /// When the kernel's state was last compared because somebody had removed a part of it.
+    repaired: Option<Timestamp>,
+    origins: relay::Origins,
+    contests: contest::Contests,
     timings: timing::Timings,
     /// Addresses of this node itself that are neither link-local nor node-client addresses.
     own_addresses: BTreeSet<IpAddr>,
@@ -154,11 +158,12 @@ impl Engine {
             claims: handover::ClaimWindow::default(),
             history: history::History::default(),
             drained: BTreeMap::new(),
+            drain_sources: BTreeSet::new(),
+            repaired: None,
             origins: relay::Origins::default(),
             contests: contest::Contests::default(),
             timings: timing::Timings::default(),
             own_addresses: BTreeSet::new(),
-            drain_sources: BTreeSet::new(),
             searches: search::Searches::new(now),
             seen_floods: flood::SeenFloods::default(),
             peers: peers::Peers::default(),
@@ -220,7 +225,9 @@ impl Engine {
             }
             Input::NodeClientAddressAdopted(address) => self.node_client_address_adopted(address),
             Input::OwnAddressSeen(address) => self.own_address_seen(address),
-            Input::OwnAddressGone(address) => drop(self.own_addresses.remove(&address)),
+            Input::OwnAddressGone(address) => self.own_address_gone(address),
+            Input::RouteGone(route) => self.route_gone(route),
+            Input::PrefixRouteGone(prefix) => self.prefix_route_gone(prefix),
             Input::DumpStarted => {
                 self.dumping = true;
                 self.own_addresses.clear();
@@ -378,6 +385,7 @@ impl Engine {
                 Timer::Former(client) => self.former_due(client),
                 Timer::Search(address) => self.search_due(address),
                 Timer::Drain => self.drain_due(),
+                Timer::Repair => self.repair_due(),
             }
         }
     }

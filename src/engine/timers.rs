@@ -24,6 +24,8 @@ pub(super) enum Timer {
     Recheck(Mac),
     /// Clients that were handed over did not answer that they are still here.
     Contest,
+    /// Somebody removed a part of the kernel's state that should stand.
+    Repair,
     /// A former client is old enough to be forgotten.
     Former(Mac),
     /// The next local probe or SEEK for an address, or the age of a packet that waits for it.
@@ -43,6 +45,7 @@ impl Timer {
             Self::Arrival(_) => "ask station",
             Self::Recheck(_) => "recheck",
             Self::Contest => "contest",
+            Self::Repair => "repair",
             Self::Former(_) => "forget former client",
             Self::Search(_) => "search",
             Self::Drain => "drain",

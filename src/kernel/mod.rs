@@ -364,6 +364,9 @@ impl Kernel {
                 route::host_route_seen(&message, self.settings.protocols, self.tun.index())
                     .map(Input::HostRouteSeen)
             }
+            RouteNetlinkMessage::DelRoute(message) => {
+                route::own_route_gone(&message, self.settings.protocols)
+            }
             RouteNetlinkMessage::NewNeighbour(message) => self.neighbour_fact(&message, true),
             RouteNetlinkMessage::DelNeighbour(message) => self.neighbour_fact(&message, false),
             _ => None,

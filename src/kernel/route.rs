@@ -13,7 +13,8 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::error::{Context, KernelError, is_errno};
 use super::netlink::Requests;
 use crate::engine::config::Protocols;
-use crate::engine::input::RouteLookup;
+use crate::engine::input::{Input, RouteLookup};
+use crate::engine::output::{HostRoute, RouteKind};
 use crate::net::{IfIndex, Prefix};
 
 /// The mark of neighbour entries (NDA_PROTOCOL), whatever the routes carry.
@@ -118,6 +119,24 @@ pub(super) fn host_route_seen(message: &RouteMessage, ours: Protocols, tun: IfIn
         || !route.is_host()
         || (ours.all().contains(&route.protocol) && route.interface == tun);
     (!of_no_interest).then_some(route.destination.address())
+}
+
+/// What a RTM_DELROUTE tells of a route of this daemon's protocols; `None` for those of others.
+pub(super) fn own_route_gone(message: &RouteMessage, ours: Protocols) -> Option<Input> {
+    if message.header.kind != RouteType::Unicast || message.header.flags.contains(RouteFlags::Cloned) {
+        return None;
+    }
+    let route = Route::read(message)?;
+    let host = |kind| HostRoute { address: route.destination.address(), kind, table: route.table };
+    match route.protocol {
+        protocol if protocol == ours.prefix => Some(Input::PrefixRouteGone(route.destination)),
+        _ if !route.is_host() => None,
+        protocol if protocol == ours.served => {
+            Some(Input::RouteGone(host(RouteKind::Served(route.interface))))
+        }
+        protocol if protocol == ours.drained => Some(Input::RouteGone(host(RouteKind::Drained))),
+        _ => None,
+    }
 }
 
 /// Installs a route: creates it, or replaces one of `protocols` in place, in one message; never one of another.

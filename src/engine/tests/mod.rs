@@ -12,6 +12,7 @@ mod overlap;
 mod presence;
 mod relay;
 mod relinquish;
+mod repair;
 mod search;
 mod stations;
 
