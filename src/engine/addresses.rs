@@ -200,10 +200,12 @@ impl Engine {
     pub(super) fn address_unconfirmed(&mut self, mac: Mac, address: IpAddr) {
         let entry = self.clients.get_mut(&mac).and_then(|client| client.addresses.get_mut(&address));
         let Some(entry) = entry.filter(|entry| entry.state.in_use()) else { return };
-        if entry.schedule == Schedule::Liveness {
+        // The patience of an adoption is for clients that sleep: packets for this one go unanswered.
+        let adopted = entry.schedule == Schedule::Adoption;
+        if adopted || entry.schedule == Schedule::Liveness {
             entry.schedule = Schedule::Traffic;
         }
-        if entry.probes == 0 {
+        if adopted || entry.probes == 0 {
             entry.probes = 1;
             let wait = self.config.tunables.probe_schedule.first().copied().unwrap_or(Duration::from_secs(1));
             self.set_timer(Timer::Address(mac, address), self.now + wait);

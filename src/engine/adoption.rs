@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::Engine;
-use super::client::{Client, Evidence, Source};
+use super::client::{Client, Evidence, Schedule, Source};
 use crate::net::{IfIndex, Mac};
 
 impl Engine {
@@ -27,6 +27,15 @@ impl Engine {
         }
         self.address_told(mac, address, self.now, Source::Adoption);
         self.watch_client(mac);
+    }
+
+    /// The kernel asked a client in vain: what was adopted of it is not given the patience of an adoption any more.
+    pub(super) fn doubt_adoption(&mut self, mac: Mac) {
+        let Some(client) = self.clients.get(&mac) else { return };
+        let adopted = client.addresses.iter().filter(|(_, entry)| entry.schedule == Schedule::Adoption);
+        for address in adopted.map(|(address, _)| *address).collect::<Vec<_>>() {
+            self.address_unconfirmed(mac, address);
+        }
     }
 
     /// A node-client address was found on `lo`: it stays where its client was adopted.

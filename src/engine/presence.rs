@@ -134,6 +134,7 @@ impl Engine {
     fn neighbour_failed(&mut self, interface: IfIndex, address: IpAddr) {
         if let Some(mac) = self.holder_in_use(interface, address) {
             self.install_neighbour(mac, address);
+            self.doubt_adoption(mac);
             self.doubt(mac);
         }
     }
@@ -248,16 +249,16 @@ impl Engine {
         let Some(client) = self.clients.get_mut(&mac) else { return };
         let old = std::mem::replace(&mut client.interface, interface);
         let routed: Vec<IpAddr> = client.routed().collect();
-        for address in routed {
         let known: Vec<IpAddr> = client.addresses.keys().copied().collect();
+        for address in routed {
             self.not_standing(address, true);
             self.not_standing(address, false);
             self.act(Action::InstallNeighbour(Neighbour { interface, address, client: mac }));
             self.act(Action::InstallRoute(self.host_route(address, interface)));
-            self.act(Action::UninstallNeighbour(Neighbour { interface: old, address, client: mac }));
         }
         // The kernel would go on asking the client on the interface that it left.
         for address in known {
+            self.act(Action::UninstallNeighbour(Neighbour { interface: old, address, client: mac }));
         }
     }
 

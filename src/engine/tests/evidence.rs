@@ -138,3 +138,27 @@ fn an_association_ends_the_back_off_of_a_refused_client_at_once() {
     bench.input(Input::StationAssociated { interface: PORT, client: mac(1) });
     assert_eq!(bench.engine.clients().count(), 1);
 }
+
+#[test]
+fn the_kernels_question_without_an_answer_ends_the_patience_of_an_adoption() {
+    for state in [NeighbourState::Failed, NeighbourState::Probing] {
+        let mut bench = Bench::new();
+        let (address, client) = (v6(1), Some(mac(1)));
+        bench.input(Input::RouteAdopted { address, interface: BRIDGE, table: 254, client });
+        bench.input(Input::AdoptionCompleted);
+        bench.pass_ms(1200);
+        let mac = (state == NeighbourState::Probing).then_some(mac(1));
+        bench.input(Input::NeighbourSeen(NeighbourFact {
+            interface: BRIDGE,
+            address,
+            mac,
+            state,
+            ours: true,
+        }));
+        bench.drain();
+        let log = bench.pass_ms(2000);
+        assert_eq!(bench.engine.clients().count(), 0, "{state:?}");
+        let seeks = log.iter().filter(|(_, a)| matches!(a, Action::SendIntercom { .. })).count();
+        assert!(seeks > 0, "{state:?}: the mesh is asked meanwhile");
+    }
+}
