@@ -31,6 +31,7 @@ Usage: l3roamd -a <address> -p <prefix> [option]...
   --no-netlink         do not learn clients from neighbour tables and forwarding databases
   --no-nl80211         do not learn clients from access points
   --no-ubus            do not offer the object l3roamd on ubus
+  --node-prefix <p>    prefix of node addresses that the mesh announces as a whole (may be repeated)
   --overlap <s>        how long a client's route stays, drained, after it went to another node (default 0, with --uci 10)
   --protocols <s,d,p>  protocol numbers of host routes, drained ones, and prefix routes (default 158,159,160)
   --seek-delay <ms>    how long an unknown address is looked for here before the mesh is asked

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::engine::command::{COMMANDS, CommandSpec, LogLevel, client_prefix, table};
 use crate::engine::config::{
-    Config, Protocols, V4Prefix, node_address, node_client_prefix, plat_prefix, route_metric,
+    Config, Protocols, V4Prefix, node_address, node_client_prefix, node_prefix, plat_prefix, route_metric,
 };
 use crate::engine::{Command, command::GrammarError};
 use crate::net::{InterfaceName, InvalidValue, Prefix, decimal};
@@ -199,6 +199,7 @@ struct Draft {
     v4_prefix: Option<V4Prefix>,
     plat_prefix: Option<Ipv6Addr>,
     prefixes: Vec<Prefix>,
+    node_prefixes: Vec<Prefix>,
     mesh_interfaces: Vec<InterfaceName>,
     client_interfaces: Vec<InterfaceName>,
     client_bridge: Option<InterfaceName>,
@@ -279,6 +280,7 @@ impl Draft {
                     let seconds = number(&value()?, 0..=3600, expected).map_err(bad)?;
                     self.overlap = Some(Duration::from_secs(u64::from(seconds)));
                 }
+                "node-prefix" => add(&mut self.node_prefixes, node_prefix(&value()?).map_err(bad)?),
                 "protocols" => self.protocols = Some(value()?.parse().map_err(bad)?),
                 _ => return Err(OptionsError::Syntax(format!("unknown option '{}'", shown(&option)))),
             },
@@ -356,6 +358,7 @@ impl Draft {
         replace(&mut settings.v4_prefix, &self.v4_prefix);
         settings.plat_prefix = self.plat_prefix.or(settings.plat_prefix);
         self.prefixes.iter().for_each(|prefix| add(&mut settings.prefixes, *prefix));
+        self.node_prefixes.iter().for_each(|prefix| add(&mut settings.node_prefixes, *prefix));
         self.mesh_interfaces.iter().for_each(|name| add(&mut settings.mesh_interfaces, device(name)));
         self.client_interfaces.iter().for_each(|name| add(&mut settings.client_interfaces, device(name)));
         settings.client_bridge = self.client_bridge.as_ref().map(device).or(settings.client_bridge.take());

@@ -34,6 +34,7 @@ impl Wanted {
             adjustable: Adjustable {
                 client_bridge: devices.bridge,
                 plat_prefix: settings.plat_prefix,
+                node_prefixes: settings.node_prefixes.clone(),
                 tunables: settings.tunables.clone(),
             },
             mesh_interfaces: devices.mesh,
@@ -69,6 +70,7 @@ impl Wanted {
             client_interfaces: self.client_interfaces.clone(),
             prefixes: self.prefixes.clone(),
             client_bridge: self.adjustable.client_bridge.clone(),
+            node_prefixes: self.adjustable.node_prefixes.clone(),
             export_table: self.export_table,
             ..config.clone()
         }

@@ -93,8 +93,9 @@ impl Engine {
             return;
         }
         self.advance(now);
-        let Adjustable { client_bridge, plat_prefix, tunables } = new;
+        let Adjustable { client_bridge, plat_prefix, node_prefixes, tunables } = new;
         self.config.plat_prefix = plat_prefix;
+        self.config.node_prefixes = node_prefixes;
         self.config.tunables = tunables;
         if self.config.client_bridge != client_bridge {
             self.config.client_bridge = client_bridge;

@@ -18,6 +18,8 @@ pub struct Config {
     pub v4_prefix: V4Prefix,
     /// Prefixes that clients may have addresses in (`-p`).
     pub prefixes: Vec<Prefix>,
+    /// Prefixes of node addresses that the mesh announces as a whole, without a host route to each node (`--node-prefix`).
+    pub node_prefixes: Vec<Prefix>,
     /// Interfaces towards other nodes (`-m`).
     pub mesh_interfaces: Vec<InterfaceName>,
     /// Interfaces towards clients (`-i`).
@@ -44,6 +46,7 @@ impl Config {
             node_client_prefix: Prefix::new(fec0, 64).unwrap_or(Prefix::host(fec0)),
             v4_prefix: V4Prefix::default(),
             prefixes: Vec::new(),
+            node_prefixes: Vec::new(),
             mesh_interfaces: Vec::new(),
             client_interfaces: Vec::new(),
             client_bridge: None,
@@ -63,6 +66,8 @@ pub struct Adjustable {
     pub client_bridge: Option<InterfaceName>,
     /// As in [`Config`].
     pub plat_prefix: Option<Ipv6Addr>,
+    /// As in [`Config`].
+    pub node_prefixes: Vec<Prefix>,
     /// As in [`Config`].
     pub tunables: Tunables,
 }
@@ -137,6 +142,18 @@ pub fn node_client_prefix(text: &str) -> Result<Prefix, InvalidValue> {
     // The interface identifier takes the low 64 bits.
     if prefix.address().is_ipv4() || prefix.length() > 64 || prefix.address().is_multicast() {
         return Err(InvalidValue::new(text, "an IPv6 prefix of at most 64 bits such as fec0::/64"));
+    }
+    Ok(prefix)
+}
+
+/// Reads a prefix of node addresses.
+///
+/// # Errors
+/// Where it is no IPv6 prefix, or one of everything.
+pub fn node_prefix(text: &str) -> Result<Prefix, InvalidValue> {
+    let prefix: Prefix = text.parse()?;
+    if prefix.address().is_ipv4() || prefix.length() == 0 || !is_host_address(prefix.address()) {
+        return Err(InvalidValue::new(text, "an IPv6 prefix of node addresses such as fd00:1::/64"));
     }
     Ok(prefix)
 }

@@ -214,27 +214,40 @@ impl Engine {
     }
 
     /// Our claim is refused: the client is alive where it was. Returns whether the refusal is to be acknowledged.
+    ///
+    /// It counts from a node that the claim was sent to, and after the claim was answered for [`REFUSAL_AGE`] longer from the node that gave the
+    /// client away. That node has it back, with what comes here for it. One that never gave it away has its routes still.
     pub(super) fn claim_refused(&mut self, mac: Mac, peer: Ipv6Addr, sequence: u32) -> bool {
-        self.counters.add(Counter::InfoRefused);
         let now = self.now;
-        let Some(client) = self.clients.get(&mac) else { return self.former.contains_key(&mac) };
-        let answered = self.origins.since(mac, peer).is_some_and(|at| now.since(at) < REFUSAL_AGE);
-        if client.is_settled() && !answered {
+        let Some(client) = self.clients.get(&mac) else {
+            self.counters.add(Counter::InfoRefused);
+            return self.former.contains_key(&mac);
+        };
+        let gave = self.origins.since(mac, peer);
+        let answered = gave.is_some_and(|at| now.since(at) < REFUSAL_AGE);
+        if !answered && !self.has_asked(client, peer) {
+            self.counters.add(Counter::InfoUnexpected);
             return false;
         }
+        self.counters.add(Counter::InfoRefused);
+        let gave = gave.is_some_and(|at| at >= client.since);
         let count = self.contests.disputed(now, mac, self.config.tunables.max_former);
         let wait = BACK_OFF.saturating_mul(1 << count.saturating_sub(1).min(10)).min(MAX_BACK_OFF);
         if let Some(dispute) = self.contests.disputes.get_mut(&mac) {
             dispute.until = now + wait;
         }
-        self.drain_client(mac, self.overlap(peer));
+        if gave {
+            self.drain_client(mac, self.overlap(peer));
+        }
         self.leave(mac, LeaveReason::Claimed, Some(peer));
         if let Some(former) = self.former.get_mut(&mac) {
             // By the refuser's count: what goes there must not look newer than its stay.
             former.sequence = sequence;
         }
-        self.look_up_peer(peer);
-        self.relay_begins(mac, peer);
+        if gave {
+            self.look_up_peer(peer);
+            self.relay_begins(mac, peer);
+        }
         self.set_timer(Timer::Recheck(mac), now + wait);
         self.tell(Notice::ClientDuplicate { client: mac, peer });
         true

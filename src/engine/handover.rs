@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::Engine;
-use super::client::{Record, Source, difference, merge};
+use super::client::{Client, Record, Source, difference, merge};
 use super::history::Handover;
 use super::input::RouteLookup;
 use super::output::{Action, Direction, IntercomDestination};
@@ -291,6 +291,15 @@ impl Engine {
                 return self.open_claim(next, Some(**targets));
             }
         }
+    }
+
+    /// Whether an open claim for the client was sent to the node, or where it may have come to it: it was flooded, or went to the node-client address or
+    /// to a node that passes it on.
+    pub(super) fn has_asked(&self, client: &Client, node: Ipv6Addr) -> bool {
+        let Stay::Claiming(claim) = &client.stay else { return false };
+        let own = self.config.node_client_prefix.node_client_address(client.mac);
+        let further = |target| target == own || self.peers.understands_tails(target);
+        claim.floods > 0 || claim.target.is_some_and(|target| target == node || further(target))
     }
 
     /// We serve the client: the claim ends, the node-client address is ours.

@@ -239,6 +239,8 @@ pub struct IntercomReceived {
     pub interface: IfIndex,
     /// The source address of the datagram.
     pub source: Ipv6Addr,
+    /// The source port of the datagram.
+    pub port: u16,
     /// The destination address of the datagram (IPV6_PKTINFO): a node, a node-client or the multicast address.
     pub destination: Ipv6Addr,
     /// What it says, or why it could not be read.

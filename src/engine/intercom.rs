@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::Engine;
 use super::flood::Novelty;
 use super::input::IntercomReceived;
+use super::nodes::Waiting;
 use super::output::{Action, IntercomDestination};
 use super::stats::Counter;
 use crate::net::{Mac, is_host_address, is_link_local};
@@ -23,31 +24,58 @@ impl Engine {
         }
     }
 
-    /// Takes a datagram in, or names the reason why not.
+    /// Takes a datagram in, or names the reason why not. The rules are those of [`nodes`](super::nodes).
     fn intercom_accepted(&mut self, received: IntercomReceived) -> Result<(), Counter> {
-        let IntercomReceived { interface, source, destination, packet, datagram } = received;
+        let IntercomReceived { interface, source, port, destination, packet, datagram } = received;
         if !self.interfaces.is_mesh(interface) {
             return Err(Counter::DropNotMeshInterface);
         }
-        let packet = packet.map_err(Counter::from)?;
-        let Packet { sender, capabilities, .. } = packet;
+        let Packet { sender, capabilities, body, .. } = packet.map_err(Counter::from)?;
+        if port != intercom::PORT {
+            return Err(Counter::DropBadPort);
+        }
         let source_bad = source.is_multicast() || source.is_unspecified();
         if source_bad || !is_host_address(IpAddr::V6(sender)) || is_link_local(IpAddr::V6(sender)) {
             return Err(Counter::DropBadSender);
         }
-        if sender == self.config.node_address {
+        if [sender, source].contains(&self.config.node_address) {
             return Err(Counter::DropOwnPacket);
         }
-        self.peers.heard(self.now, sender, capabilities, self.config.tunables.max_peers);
+        if self.is_of_client(sender) || self.is_of_client(source) {
+            return Err(Counter::DropNotANode);
+        }
         if destination.is_multicast() {
-            self.flood_received(sender, packet.body, datagram)
-        } else {
-            self.unicast_received(sender, packet.body)
+            self.peers.heard(self.now, sender, capabilities, self.config.tunables.max_peers);
+            return self.flood_received(sender, body, datagram);
+        }
+        let passed_on = matches!(&body, Body::Claim { tail, .. } if tail.hops.is_some());
+        if source != sender && !passed_on {
+            return Err(Counter::DropForgedSender);
+        }
+        match self.sent_by_node(sender, source, Waiting::Unicast(capabilities, body))? {
+            Some(what) => self.believed(sender, what),
+            None => Ok(()),
+        }
+    }
+
+    /// A datagram that a node has sent. One that waited until that was known is flooded or unicast as it was.
+    pub(super) fn believed(&mut self, sender: Ipv6Addr, what: Waiting) -> Result<(), Counter> {
+        match what {
+            Waiting::Unicast(capabilities, body) => {
+                self.peers.heard(self.now, sender, capabilities, self.config.tunables.max_peers);
+                self.unicast_received(sender, body)
+            }
+            Waiting::Flooded { client, tail, datagram } => {
+                if self.claim_received(sender, client, tail, true) {
+                    self.forward_flood(datagram);
+                }
+                Ok(())
+            }
         }
     }
 
     /// A flooded packet: never twice, never more than its sender may, and on to the others unless it was answered here.
-    fn flood_received(&mut self, sender: Ipv6Addr, body: Body, mut datagram: Vec<u8>) -> Result<(), Counter> {
+    fn flood_received(&mut self, sender: Ipv6Addr, body: Body, datagram: Vec<u8>) -> Result<(), Counter> {
         let tunables = &self.config.tunables;
         let (age, limit, rate) = (tunables.seen_flood_age, tunables.max_seen_floods, tunables.flood_rate);
         match self.seen_floods.check(self.now, intercom::flood_identity(&datagram), age, limit) {
@@ -57,13 +85,16 @@ impl Engine {
         }
         // It was heard just now, so it is there.
         let Some(peer) = self.peers.get_mut(sender) else { return Err(Counter::DropFloodRate) };
-        let forward = match body {
+        match body {
             Body::Seek { address, tail } => {
                 if !peer.seeks.take(self.now, rate) {
                     return Err(Counter::DropFloodRate);
                 }
                 self.count(Counter::SeekReceived, tail);
-                self.seek_received(sender, address)
+                if self.seek_received(sender, address) {
+                    self.forward_flood(datagram);
+                }
+                Ok(())
             }
             Body::Claim { client, tail } => {
                 if !peer.claims.take(self.now, rate.saturating_mul(CLAIM_FLOOD_FACTOR)) {
@@ -71,20 +102,46 @@ impl Engine {
                 }
                 self.count(Counter::ClaimReceived, tail);
                 self.checked_client(client)?;
-                self.claim_received(sender, client, tail, true)
+                self.flooded_claim_received(sender, client, tail, datagram)
             }
             Body::Info { .. } | Body::Ack { .. } | Body::Relay { .. } => {
-                return Err(Counter::DropMulticastOnlyUnicast);
-            }
-        };
-        if forward && intercom::decrement_ttl(&mut datagram) {
-            self.counters.add(Counter::FloodForwarded);
-            for interface in self.interfaces.mesh().collect::<Vec<_>>() {
-                let destination = IntercomDestination::Mesh(interface);
-                self.act(Action::SendIntercom { destination, datagram: datagram.clone() });
+                Err(Counter::DropMulticastOnlyUnicast)
             }
         }
-        Ok(())
+    }
+
+    /// A flooded claim. For a client that is known here it counts only from a node. Others pass it on whoever began it.
+    fn flooded_claim_received(
+        &mut self,
+        sender: Ipv6Addr,
+        client: Mac,
+        tail: Tail,
+        datagram: Vec<u8>,
+    ) -> Result<(), Counter> {
+        if !self.clients.contains_key(&client) && !self.former.contains_key(&client) {
+            return self.believed(sender, Waiting::Flooded { client, tail, datagram });
+        }
+        let what = Waiting::Flooded { client, tail, datagram: datagram.clone() };
+        match self.sent_by_node(sender, sender, what) {
+            Ok(Some(what)) => self.believed(sender, what),
+            Ok(None) => Ok(()),
+            Err(reason) => {
+                self.forward_flood(datagram);
+                Err(reason)
+            }
+        }
+    }
+
+    /// Sends a flooded packet on, where it may go further.
+    pub(super) fn forward_flood(&mut self, mut datagram: Vec<u8>) {
+        if !intercom::decrement_ttl(&mut datagram) {
+            return;
+        }
+        self.counters.add(Counter::FloodForwarded);
+        for interface in self.interfaces.mesh().collect::<Vec<_>>() {
+            let destination = IntercomDestination::Mesh(interface);
+            self.act(Action::SendIntercom { destination, datagram: datagram.clone() });
+        }
     }
 
     /// A unicast packet: handling is idempotent, so it is never taken for a duplicate (a C daemon's nonce is constant).

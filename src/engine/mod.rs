@@ -24,7 +24,8 @@
 //! | `overlap` | for how long, and whose drained route ends first where a client walks on |
 //! | `timing` | what took how long in handovers |
 //! | `search` | packets that wait for an unknown address, local probes, SEEK |
-//! | `intercom` | what is believed of a datagram, how one is sent |
+//! | `intercom` | what a datagram is taken for, how one is sent |
+//! | `nodes` | who is a node, and so believed |
 //! | `adoption` | what an earlier run left |
 //! | `repair` | what somebody else removed from the kernel |
 //! | `apply` | commands |
@@ -46,6 +47,7 @@ pub mod history;
 pub mod input;
 mod intercom;
 mod interfaces;
+mod nodes;
 pub mod output;
 mod overlap;
 mod peers;
@@ -128,6 +130,7 @@ pub struct Engine {
     searches: search::Searches,
     seen_floods: flood::SeenFloods,
     peers: peers::Peers,
+    nodes: nodes::Nodes,
     foreign: foreign::Foreign,
     /// A dump is being told: its facts may be old.
     dumping: bool,
@@ -167,6 +170,7 @@ impl Engine {
             searches: search::Searches::new(now),
             seen_floods: flood::SeenFloods::default(),
             peers: peers::Peers::default(),
+            nodes: nodes::Nodes::new(now),
             foreign: foreign::Foreign::default(),
             dumping: false,
             links_told: false,

@@ -17,8 +17,6 @@ pub struct Peer {
     pub last_heard: Timestamp,
     /// From a CLAIM or INFO of ours to its answer, last time.
     pub round_trip: Option<Duration>,
-    /// When the way to it was looked up last, and whether it leads over a mesh interface.
-    pub(super) way: Option<(Timestamp, bool)>,
     pub(super) seeks: TokenBucket,
     pub(super) claims: TokenBucket,
 }
@@ -47,7 +45,6 @@ impl Peers {
             capabilities,
             last_heard: now,
             round_trip: None,
-            way: None,
             seeks: TokenBucket::new(now),
             claims: TokenBucket::new(now),
         });
@@ -94,12 +91,6 @@ impl Peers {
     pub(super) fn accepts_relay(&self, node: Ipv6Addr) -> bool {
         let needed = Capabilities(Capabilities::TAILS.0 | Capabilities::RELAY.0);
         self.peers.get(&node).is_some_and(|peer| peer.capabilities.has(needed))
-    }
-
-    /// Whether packets of clients may be relayed to the node: it takes them in, and it is beyond a mesh interface.
-    pub(super) fn may_be_relayed_to(&self, node: Ipv6Addr) -> bool {
-        let over_mesh = self.peers.get(&node).and_then(|peer| peer.way).is_some_and(|(_, mesh)| mesh);
-        over_mesh && self.accepts_relay(node)
     }
 
     /// One of them.

@@ -34,7 +34,6 @@ use std::time::Duration;
 
 use super::Engine;
 use super::client::{AddressState, Source};
-use super::input::RouteLookup;
 use super::output::{Action, IntercomDestination};
 use super::overlap::MAX_CHAIN;
 use super::relinquish::by_client;
@@ -50,8 +49,6 @@ const ORIGIN_AGE: Duration = Duration::from_secs(300);
 const PRUNE_INTERVAL: Duration = Duration::from_secs(10);
 /// A former client for which a packet was relayed this short a time ago is not forgotten.
 pub(super) const RELAY_IDLE: Duration = Duration::from_secs(10);
-/// The way to a node was looked up this short a time ago: it is not looked up again.
-const WAY_AGE: Duration = Duration::from_secs(1);
 
 /// A node is asked about an adopted client once in this time; its answer counts for as long as that of a claim that is repeated.
 const QUESTION_INTERVAL: Duration = Duration::from_millis(100);
@@ -131,8 +128,7 @@ impl Engine {
     fn relay_way(&self, address: IpAddr) -> Option<(Mac, Ipv6Addr, u32)> {
         let mac = self.former_holders.get(&address).copied()?;
         let former = self.former.get(&mac)?;
-        let peer =
-            former.handed_to.filter(|peer| former.acknowledged && self.peers.may_be_relayed_to(*peer))?;
+        let peer = former.handed_to.filter(|peer| former.acknowledged && self.may_be_relayed_to(*peer))?;
         Some((mac, peer, former.sequence))
     }
 
@@ -184,31 +180,6 @@ impl Engine {
         self.timings.ready(self.now, mac, false);
         for address in former.record.addresses.keys().copied().collect::<Vec<_>>() {
             self.relay_waiting(address);
-        }
-    }
-
-    /// A client is about to be relayed to a node: is that node beyond a mesh interface?
-    pub(super) fn look_up_peer(&mut self, node: Ipv6Addr) {
-        let Some(peer) = self.peers.get(node).filter(|_| self.peers.accepts_relay(node)) else { return };
-        if peer.way.is_none_or(|(at, _)| self.now.since(at) >= WAY_AGE) {
-            self.act(Action::LookupRoute(IpAddr::V6(node)));
-        }
-    }
-
-    /// The kernel has told where packets to a node go.
-    pub(super) fn way_to_peer_found(&mut self, node: Ipv6Addr, found: RouteLookup) {
-        let over_mesh = match found {
-            RouteLookup::HostRoute { interface, .. } | RouteLookup::Network(interface) => {
-                self.interfaces.is_mesh(interface)
-            }
-            RouteLookup::Local | RouteLookup::Other => false,
-        };
-        let Some(peer) = self.peers.get_mut(node) else { return };
-        let before = peer.way.replace((self.now, over_mesh));
-        if over_mesh && before.is_none_or(|(_, over_mesh)| !over_mesh) {
-            for address in self.searches.addresses() {
-                self.relay_waiting(address);
-            }
         }
     }
 

@@ -53,6 +53,16 @@ counters! {
     DropNotMeshInterface => "drop_not_mesh_interface",
     /// Intercom: source or sender address cannot be a node's.
     DropBadSender => "drop_bad_sender",
+    /// Intercom: not sent from the intercom's port.
+    DropBadPort => "drop_bad_port",
+    /// Intercom: the source or the sender is a client's address or a node-client address.
+    DropNotANode => "drop_not_a_node",
+    /// Intercom: it names another sender than where it comes from.
+    DropForgedSender => "drop_forged_sender",
+    /// Intercom: no host route over the mesh leads to the sender, as one leads to a node.
+    DropNoHostRoute => "drop_no_host_route",
+    /// Intercom: too many senders whose routes are not known yet.
+    DropSenderUnknown => "drop_sender_unknown",
     /// Intercom: our own packet came back.
     DropOwnPacket => "drop_own_packet",
     /// Intercom: shorter than it says.

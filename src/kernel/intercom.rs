@@ -92,7 +92,8 @@ impl Intercom {
             };
             return Poll::Ready(Ok(IntercomReceived {
                 interface,
-                source,
+                source: source.0,
+                port: source.1,
                 destination,
                 packet: intercom::parse(bytes),
                 // Only a flood is passed on as it is.

@@ -14,6 +14,7 @@
 mod access;
 mod addresses;
 mod attach;
+mod attack;
 mod bench;
 #[path = "../luci/bridge.rs"]
 #[allow(dead_code, reason = "shared with tests/luci")]
@@ -170,6 +171,7 @@ fn main() -> ExitCode {
         life::TESTS,
         uci::TESTS,
         hostile::TESTS,
+        attack::TESTS,
         scale::TESTS,
         mixed::TESTS,
         ubus::TESTS,

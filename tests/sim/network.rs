@@ -8,7 +8,7 @@ use l3roamd::engine::Input;
 use l3roamd::engine::input::IntercomReceived;
 use l3roamd::engine::output::IntercomDestination;
 use l3roamd::net::IfIndex;
-use l3roamd::wire::intercom::{self, GROUP};
+use l3roamd::wire::intercom::{self, GROUP, PORT};
 
 use crate::kernel::LOOPBACK;
 use crate::node::NodeId;
@@ -102,7 +102,7 @@ impl World {
             self.audit_received(at, &packet.body);
         }
         let datagram = bytes.to_vec();
-        let received = IntercomReceived { interface, source, destination, packet, datagram };
+        let received = IntercomReceived { interface, source, port: PORT, destination, packet, datagram };
         self.tell(at, Input::IntercomReceived(received));
     }
 }

@@ -124,7 +124,9 @@ impl World {
         }
         let peer = self.nodes.iter().position(|other| IpAddr::V6(other.address) == address);
         if let Some((_, next)) = peer.and_then(|peer| self.paths.get(at, peer)) {
-            return node.interface_towards(next).map_or(RouteLookup::Other, RouteLookup::Network);
+            return node
+                .interface_towards(next)
+                .map_or(RouteLookup::Other, |interface| RouteLookup::HostRoute { interface, protocol: 42 });
         }
         let towards = self.nearest(at, address).and_then(|origin| self.paths.get(at, origin));
         match towards.and_then(|(_, next)| node.interface_towards(next)) {

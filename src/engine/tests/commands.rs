@@ -113,6 +113,7 @@ fn limits_below_what_there_is_drop_nobody_and_count_from_now_on() {
     (tunables.max_queue_packets, tunables.max_peers, tunables.client_age) = (1, 1, Duration::from_secs(1));
     let adjustable = crate::engine::config::Adjustable {
         client_bridge: None,
+        node_prefixes: Vec::new(),
         plat_prefix: Some("64:ff9b::".parse().unwrap()),
         tunables: tunables.clone(),
     };

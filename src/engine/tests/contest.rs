@@ -133,14 +133,47 @@ fn a_refused_node_removes_what_it_installed_and_tries_again_with_growing_distanc
         bench.pass_ms(1000);
     }
     // What comes here for it meanwhile goes back.
-    bench.hears(mac(1), v6(1));
-    bench.node_client_route(mac(1), host_route());
-    bench.receives_relaying(node(RIVAL), refusal());
-    bench.input(Input::RouteLookedUp { address: IpAddr::V6(node(RIVAL)), found: host_route() });
-    bench.drain();
     bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
     let relayed = bench.sent();
     assert!(matches!(relayed[0].1.body, Body::Relay { sequence: 7, .. }), "{relayed:?}");
+}
+
+#[test]
+fn a_node_that_refuses_without_having_given_the_client_away_is_relayed_nothing() {
+    let refusal = || info(mac(1), &[], Tail { flags: Flags::REFUSED, sequence: Some(7), ..Tail::default() });
+    let mut bench = Bench::new();
+    bench.hears(mac(1), v6(1));
+    // Nothing was asked of anybody yet.
+    bench.receives_relaying(node(RIVAL), refusal());
+    assert_eq!((bench.engine.clients().count(), bench.count(Counter::InfoUnexpected)), (1, 1));
+    bench.node_client_route(mac(1), host_route());
+    bench.drain();
+    bench.receives_relaying(node(RIVAL), refusal());
+    let actions = bench.actions();
+    assert!(actions.contains(&Action::UninstallRoute(route(v6(1)))), "it leads there still: {actions:?}");
+    assert_eq!(bench.engine.desired_state().routes, []);
+    bench.input(Input::PacketForUnknown(packet(v6(1), 1)));
+    assert!(!bench.sent().iter().any(|(_, sent)| matches!(sent.body, Body::Relay { .. })));
+}
+
+#[test]
+fn a_refusal_counts_only_from_a_node_that_was_asked() {
+    let refusal = || info(mac(1), &[], Tail { flags: Flags::REFUSED, ..Tail::default() });
+    let mut bench = Bench::new();
+    bench.serve(mac(1), &[v6(1)]);
+    // It went to a C node, which passes no claim on.
+    bench.receives_as(node(2), node(1), Capabilities::default(), claim(mac(1), Tail::default()));
+    bench.pass_ms(2000);
+    bench.hears(mac(1), v6(1));
+    bench.node_client_route(mac(1), RouteLookup::Other);
+    let claims = bench.sent();
+    assert!(claims.iter().any(|(target, _)| *target == to(2)), "{claims:?}");
+    bench.receives_relaying(node(RIVAL), refusal());
+    assert_eq!((bench.engine.clients().count(), bench.count(Counter::InfoRefused)), (1, 0));
+    // The claim is flooded after 100 ms.
+    bench.pass_ms(100);
+    bench.receives_relaying(node(RIVAL), refusal());
+    assert_eq!((bench.engine.clients().count(), bench.count(Counter::InfoRefused)), (0, 1));
 }
 
 #[test]

@@ -281,6 +281,7 @@ fn intercom_packets_are_believed_only_from_nodes_on_mesh_interfaces() {
     bench.input(received(MESH, node(2), Packet { sender: intercom::GROUP, ..packet.clone() }));
     bench.input(received(MESH, node(2), Packet { sender: node(1), ..packet.clone() }));
     bench.input(received(MESH, node(2), Packet { body: claim(Mac([0xff; 6]), Tail::default()), ..packet }));
+    bench.input(Input::RouteLookedUp { address: node(2).into(), found: host_route() });
     assert_eq!(bench.drain(), []);
     assert_eq!(bench.count(Counter::DropNotMeshInterface), 1);
     assert_eq!(bench.count(Counter::DropBadSender), 2);
@@ -304,6 +305,7 @@ fn a_c_nodes_constant_nonce_hides_nothing() {
         };
         let destination = bench.engine.config().node_client_prefix.node_client_address(mac(n));
         bench.input(datagram_received(MESH, node(2), destination, &packet));
+        bench.input(Input::RouteLookedUp { address: node(2).into(), found: host_route() });
     }
     assert_eq!(bench.engine.clients().count(), 0);
 }

@@ -28,8 +28,8 @@ pub(crate) struct Manner {
 pub(crate) struct Received {
     /// Bytes of it in the buffer.
     pub(crate) length: usize,
-    /// Its source.
-    pub(crate) source: Ipv6Addr,
+    /// Its source, address and port.
+    pub(crate) source: (Ipv6Addr, u16),
     /// Its destination and the interface it came in on; `None` where the kernel did not say.
     pub(crate) info: Option<(Ipv6Addr, IfIndex)>,
     /// It was larger than the buffer.
@@ -92,7 +92,8 @@ pub(crate) fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<Received> {
         }
     }
     let truncated = message.msg_flags & libc::MSG_TRUNC != 0;
-    Ok(Received { length, source: Ipv6Addr::from(address.sin6_addr.s6_addr), info, truncated })
+    let source = (Ipv6Addr::from(address.sin6_addr.s6_addr), u16::from_be(address.sin6_port));
+    Ok(Received { length, source, info, truncated })
 }
 
 /// Sends one datagram.

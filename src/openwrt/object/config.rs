@@ -18,6 +18,7 @@ pub(super) fn config(view: &View<'_>) -> Table {
         node_client_prefix,
         v4_prefix,
         prefixes,
+        node_prefixes,
         mesh_interfaces,
         client_interfaces,
         client_bridge,
@@ -35,6 +36,7 @@ pub(super) fn config(view: &View<'_>) -> Table {
     set("node_client_prefix", text(node_client_prefix));
     set("v4_prefix", format!("{}/96", v4_prefix.address()).into());
     set("prefixes", texts(prefixes));
+    set("node_prefixes", texts(node_prefixes));
     set("mesh_interfaces", texts(mesh_interfaces));
     set("client_interfaces", texts(client_interfaces));
     set("export_table", (*export_table).into());

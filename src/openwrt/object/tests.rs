@@ -79,10 +79,13 @@ impl Bench {
         self.input(Input::IntercomReceived(IntercomReceived {
             interface: MESH,
             source: sender,
+            port: intercom::PORT,
             destination,
             packet,
             datagram,
         }));
+        let found = RouteLookup::HostRoute { interface: MESH, protocol: 42 };
+        self.input(Input::RouteLookedUp { address: sender.into(), found });
     }
 
     fn with_view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use super::field::Field;
 use super::settings::{InterfaceRef, Settings, add, path};
 use crate::engine::command::{LogLevel, client_prefix};
-use crate::engine::config::{V4Prefix, node_address, node_client_prefix, plat_prefix, route_metric};
+use crate::engine::config::{
+    V4Prefix, node_address, node_client_prefix, node_prefix, plat_prefix, route_metric,
+};
 use crate::net::InvalidValue;
 
 /// The sections that there are: type and name.
@@ -154,6 +156,20 @@ pub const ROWS: &[Row] = &[
         ),
         "none",
         "mesh",
+    ),
+    unset(
+        main(
+            "node_prefix",
+            Field::Many {
+                kind: "prefix",
+                range: "IPv6, without addresses of clients",
+                add: |s, text| node_prefix(text).map(|prefix| add(&mut s.node_prefixes, prefix)),
+                get: |s| s.node_prefixes.iter().map(ToString::to_string).collect(),
+            },
+            "Prefixes of node addresses that the mesh announces as a whole. Otherwise a node counts by its host route.",
+        ),
+        "none",
+        "fd00:1::/64",
     ),
     unset(
         main(

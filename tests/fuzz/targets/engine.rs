@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use l3roamd::engine::input::*;
 use l3roamd::engine::{Action, Command, Config, Engine, Input, Output};
-use l3roamd::net::{IfIndex, Mac};
+use l3roamd::net::{IfIndex, Mac, Prefix};
 use l3roamd::time::Timestamp;
 use l3roamd::wire::frame::FrameContent;
 use l3roamd::wire::intercom;
@@ -113,9 +113,12 @@ impl Bytes<'_> {
                 let datagram = self.slice();
                 let node = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
                 let destination = if self.next() % 2 == 0 { intercom::GROUP } else { node };
-                let (interface, source) = (self.interface(), Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9));
+                let interface = self.interface();
                 let packet = intercom::parse(&datagram);
-                Input::IntercomReceived(IntercomReceived { interface, source, destination, packet, datagram })
+                let elsewhere = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9);
+                let source = packet.as_ref().map_or(elsewhere, |packet| packet.sender);
+                let port = intercom::PORT;
+                Input::IntercomReceived(IntercomReceived { interface, source, port, destination, packet, datagram })
             }
             18 => Input::PacketForUnknown(self.slice()),
             19 => {
@@ -157,6 +160,7 @@ fuzz_target!(|data: &[u8]| {
     config.tunables.max_queue_packets = 6;
     let mut engine = Engine::new(config, 1, Timestamp::ZERO);
     let (mut bytes, mut now) = (Bytes(data), Timestamp::ZERO);
+    let node_prefix: Prefix = "fd00::/64".parse().expect("a prefix");
     let (mut routes, mut held) = (BTreeSet::new(), BTreeSet::new());
     for index in 1..=4 {
         let link = Bytes(&[1]).link(index);
@@ -180,6 +184,11 @@ fuzz_target!(|data: &[u8]| {
                 Output::Action(Action::UninstallRoute(route)) => drop(routes.remove(&route)),
                 Output::Action(Action::AddNodeClientAddress(address)) => drop(held.insert(address)),
                 Output::Action(Action::RemoveNodeClientAddress(address)) => drop(held.remove(&address)),
+                // Nodes are where the kernel says; other routes are the fuzzer's.
+                Output::Action(Action::LookupRoute(address)) if node_prefix.contains(address) => {
+                    let found = RouteLookup::HostRoute { interface: IfIndex(1), protocol: 42 };
+                    engine.handle(now, Input::RouteLookedUp { address, found });
+                }
                 _ => {}
             }
         }

@@ -44,6 +44,11 @@ const WORDS = {
 	reason: {
 		not_mesh_interface: _('Came in on an interface that is no mesh interface'),
 		bad_sender: _('Sent from an address that cannot be a node\'s'),
+		bad_port: _('Not sent from the port of the daemons'),
+		not_a_node: _('Sent by a client, or in the name of one'),
+		forged_sender: _('Names another node than it comes from'),
+		no_host_route: _('Sender without a host route over the mesh: see node_prefix'),
+		sender_unknown: _('Too many senders whose routes are not known yet'),
 		own_packet: _('Our own packet came back'),
 		truncated: _('Shorter than it says'),
 		version: _('A version that is not known'),

@@ -199,6 +199,9 @@ return view.extend({
 				numbers.every((number) => /^[0-9]{1,3}$/.test(number) && Number(number) >= 5 && Number(number) <= 255);
 		}, _('Expecting: three different numbers from 5 to 255, with commas'));
 
+		this.value(section, 'routing', form.DynamicList, 'node_prefix', _('none'), 'cidr6', _('Node prefixes'),
+			_('Only where the mesh has no host route to each node: prefixes of node addresses that it announces as a whole. No client may have an address in them.'));
+
 		option = this.value(section, 'routing', form.Value, 'node_client_prefix', 'fec0::/64', 'cidr6', _('Node-client prefix'),
 			_('Addresses by which nodes find the node that has a client; the same on all nodes, and routed by the mesh.') + ' ' + RESTARTS);
 		option.validate = must((value) => length(value) <= 64, _('Expecting: a prefix of at most 64 bits'));
