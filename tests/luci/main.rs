@@ -83,7 +83,7 @@ fn main() -> ExitCode {
         sources::TESTS.iter().map(|(name, test)| Trial::ignorable_test(*name, test)).collect();
     for (name, test) in [live::TESTS, scripted::TESTS, config::TESTS].concat() {
         trials.push(match impossible.clone() {
-            None => Trial::ignorable_test(name, move || measure::judge(name, test)),
+            None => Trial::ignorable_test(name, move || measure::judge(name, test).completion()),
             Some(reason) => Trial::ignorable_test(name, move || Ok(Completion::ignored_with(&reason))),
         });
     }

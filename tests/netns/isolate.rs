@@ -8,6 +8,9 @@ use crate::sys;
 
 const MARK: &str = "L3ROAMD_LAB_INSIDE";
 
+/// What every one of them has of its own. The processes in it end with the first of them.
+const FLAGS: [&str; 6] = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+
 /// Where the lab keeps sockets and configurations: a file system of its own, gone with the process.
 pub const RUN: &str = "/run/lab";
 
@@ -24,6 +27,16 @@ pub fn is_inside() -> bool {
     std::env::var_os(MARK).is_some()
 }
 
+/// This program once more, inside further namespaces of the same kind. For the program inside: `isolate` returns there, too.
+///
+/// # Errors
+/// The own path is unknown.
+pub fn again() -> std::io::Result<Command> {
+    let mut command = Command::new("unshare");
+    command.args(FLAGS).arg(std::env::current_exe()?);
+    Ok(command)
+}
+
 /// The same with further variables for the program inside.
 ///
 /// # Errors
@@ -32,7 +45,7 @@ pub fn isolate_with(variables: &[(&str, String)]) -> Result<(), String> {
     if is_inside() {
         return prepare();
     }
-    let mut flags = vec!["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    let mut flags = FLAGS.to_vec();
     if !sys::is_root() {
         flags.splice(0..0, ["--user", "--map-root-user"]);
     }

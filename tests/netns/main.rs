@@ -42,6 +42,7 @@ mod monitor;
 #[path = "../ubus/peer.rs"]
 #[allow(dead_code, reason = "shared with the tests of the client")]
 mod peer;
+mod pool;
 mod probe;
 mod relay;
 mod roam;
@@ -65,6 +66,7 @@ use libtest_mimic::{Arguments, Completion, Trial};
 
 use daemon::Kind;
 use measure::Outcome;
+use pool::Share;
 
 /// What a test needs beside the daemon under test.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -143,22 +145,54 @@ fn main() -> ExitCode {
         return demo::main(std::env::args().skip(2));
     }
     let bench = word == "bench";
-    if !bench {
-        // Wrong arguments, and --help, end here already.
-        let _ = Arguments::from_args();
+    let share = match word.as_str() {
+        "patient" => Some(Share::Patient),
+        "alone" => Some(Share::Alone),
+        _ => None,
+    };
+    let words = usize::from(share.is_some());
+    let tests = tests();
+    if let Some(()) = pool::child(&tests) {
+        return ExitCode::SUCCESS;
     }
+    // Wrong arguments, and --help, end here already.
+    let arguments = (!bench)
+        .then(|| Arguments::from_iter(std::env::args().take(1).chain(std::env::args().skip(1 + words))));
     let impossible = isolate::isolate().err();
-    if bench {
+    let Some(mut arguments) = arguments else {
         if let Some(reason) = impossible.or_else(|| missing(Needs::Nothing)) {
             println!("The benchmark cannot run here: {reason}.");
             return ExitCode::FAILURE;
         }
         bench::run();
         return ExitCode::SUCCESS;
+    };
+    let threads = arguments.test_threads.unwrap_or(1);
+    let mut failed = false;
+    // Those that measure come last, and one at a time.
+    for (share, threads) in [(Share::Patient, threads), (Share::Alone, 1)]
+        .into_iter()
+        .filter(|(known, _)| share.is_none_or(|share| share == *known))
+    {
+        arguments.test_threads = Some(threads);
+        let trials =
+            tests.iter().copied().filter(|(name, ..)| share.has(name)).map(
+                |(name, needs, _)| match impossible.clone().or_else(|| missing(needs)) {
+                    None => Trial::ignorable_test(name, move || pool::in_process(name, threads == 1)),
+                    Some(reason) => {
+                        Trial::ignorable_test(name, move || Ok(Completion::ignored_with(&reason)))
+                    }
+                },
+            );
+        failed |= libtest_mimic::run(&arguments, trials.collect()).has_failed();
     }
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads = Some(1);
-    let tests = [
+    measure::print_table();
+    if failed { ExitCode::from(101) } else { ExitCode::SUCCESS }
+}
+
+/// All tests, in the order in which they begin.
+fn tests() -> Vec<Test> {
+    let mut tests = [
         roam::TESTS,
         snippets::TESTS,
         relay::TESTS,
@@ -180,12 +214,6 @@ fn main() -> ExitCode {
         demo::TESTS,
     ]
     .concat();
-    let trials =
-        tests.into_iter().map(|(name, needs, test)| match impossible.clone().or_else(|| missing(needs)) {
-            None => Trial::ignorable_test(name, move || measure::judge(name, test)),
-            Some(reason) => Trial::ignorable_test(name, move || Ok(Completion::ignored_with(&reason))),
-        });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    measure::print_table();
-    conclusion.exit_code()
+    tests.sort_by_key(|(name, ..)| pool::turn(name));
+    tests
 }

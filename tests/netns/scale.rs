@@ -50,7 +50,7 @@ fn announce() -> Outcome {
     }
     let (learned, cpu, memory) = results[0];
     must(learned == count as usize, format!("{learned} of {count} learned"))?;
-    bound(memory <= 4096, format!("RSS is {memory} kB"))?;
+    must(memory <= 4096, format!("RSS is {memory} kB"))?;
     match results.get(1) {
         Some((_, theirs, _)) => bound(cpu <= *theirs, format!("CPU {cpu:.2?}, the C daemon {theirs:.2?}")),
         None => Ok(()),
