@@ -16,6 +16,9 @@ use l3roamd::net::Prefix;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
+/// Longer than anything takes that works, on any machine.
+const LONG: Duration = Duration::from_secs(120);
+
 /// A path for the socket of one test.
 pub fn path(test: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("l3roamd-control-{}-{test}", std::process::id()));
@@ -115,8 +118,8 @@ fn reply_to(command: &Command) -> Reply {
 
 pub fn connect(path: &Path) -> UnixStream {
     let client = UnixStream::connect(path).unwrap();
-    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    client.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+    client.set_read_timeout(Some(LONG)).unwrap();
+    client.set_write_timeout(Some(LONG)).unwrap();
     client
 }
 

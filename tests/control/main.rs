@@ -111,13 +111,13 @@ fn half_a_line_held_open_is_ended_after_5_seconds_and_others_are_served_meanwhil
     half.write_all(b"get_cli").unwrap();
     let start = stopwatch();
     assert_eq!(ask(&daemon.path, "get_clients\n"), CLIENTS);
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(4), "before the 5 seconds are over");
     for client in [&mut silent, &mut half] {
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
         assert_eq!(answer, "error: no complete request within 5 seconds\n");
     }
-    assert!((4..8).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    assert!(start.elapsed() >= Duration::from_secs(4), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -128,7 +128,8 @@ fn a_line_that_drips_in_counts_from_its_beginning() {
     while client.write_all(b" ").is_ok() && start.elapsed() < Duration::from_secs(20) {
         thread::sleep(Duration::from_millis(200));
     }
-    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    // Each byte would give it 5 seconds more.
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -151,14 +152,18 @@ fn two_hundred_silent_clients_do_not_keep_others_out() {
     let silent: Vec<_> = (0..200).map(|_| connect(&daemon.path)).collect();
     let start = stopwatch();
     assert_eq!(ask(&daemon.path, "get_clients\n"), CLIENTS);
-    // One place of 64 becomes free every 20 ms, the 201st client waits for 137 of them.
-    assert!(start.elapsed() < Duration::from_millis(4500), "{:?}", start.elapsed());
+    // One place of 64 becomes free every 20 ms, the 201st client waits for 137 of them. If each were kept for 5 seconds, it
+    // would wait for 15.
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert!(silent.len() > MAX_CONNECTIONS);
 }
 
 #[test]
 fn a_client_that_does_not_read_its_answer_holds_up_nobody() {
     let daemon = Daemon::start("deaf");
+    let start = stopwatch();
+    let _ = ask(&daemon.path, "get_prefixes\n");
+    let one = start.elapsed();
     let deaf: Vec<_> = (0..8)
         .map(|_| {
             let mut client = connect(&daemon.path);
@@ -169,12 +174,18 @@ fn a_client_that_does_not_read_its_answer_holds_up_nobody() {
         .collect();
     let start = stopwatch();
     assert_eq!(ask(&daemon.path, "get_clients\n"), CLIENTS);
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-    thread::sleep(Duration::from_secs(6));
+    // Behind one that does not read it would wait for 5 seconds. Eight large answers are made meanwhile.
+    let bearable = Duration::from_secs(2) + 16 * one;
+    assert!(start.elapsed() < bearable, "{:?}, one large answer takes {one:?}", start.elapsed());
     for mut client in deaf {
+        let hung_up = (0..600).any(|_| {
+            thread::sleep(Duration::from_millis(100));
+            client.write_all(b"\n").is_err()
+        });
+        assert!(hung_up, "the daemon waits for ever");
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).unwrap();
-        assert!(!answer.ends_with(b"] }"), "the daemon has hung up after 5 seconds");
+        assert!(!answer.ends_with(b"] }"), "the daemon has hung up before the end");
     }
 }
 
