@@ -18,7 +18,7 @@ pub const CLIENT: Mac = Mac([2, 0, 0, 0, 0xc1, 1]);
 pub fn run<F: Future<Output = ()>>(test: F) {
     sh("ip link set lo up");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(30), test).await }).expect("in time");
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(300), test).await }).expect("in time");
 }
 
 /// Runs a shell command; it must succeed. Gives its output.
@@ -102,7 +102,7 @@ pub async fn wait_for<T>(kernel: &mut Kernel, mut wanted: impl FnMut(&Event) -> 
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), found).await.expect("the event comes")
+    tokio::time::timeout(Duration::from_secs(60), found).await.expect("the event comes")
 }
 
 /// The same for a fact.

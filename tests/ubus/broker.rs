@@ -56,7 +56,7 @@ impl Broker {
         self.child = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ubusd"));
         let begin = Instant::now();
         while std::os::unix::net::UnixStream::connect(&self.socket).is_err() {
-            assert!(begin.elapsed() < Duration::from_secs(5), "ubusd does not listen");
+            assert!(begin.elapsed() < Duration::from_secs(60), "ubusd does not listen");
             std::thread::sleep(Duration::from_millis(2));
         }
     }

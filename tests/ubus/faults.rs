@@ -96,11 +96,14 @@ impl Link {
         self.invoke(listener, 1, 0, name, data.contents());
     }
 
-    /// Answers as ubusd does until the filter, which sees every message first and takes those for which it says so, ends it.
+    /// Answers as ubusd does until nothing has come for a time, but not for ever, or until the filter, which sees every
+    /// message first and takes those for which it says so, ends it.
     fn serve(&mut self, time: Duration, mut filter: impl FnMut(&mut Self, &Frame) -> Verdict) {
         let begin = Instant::now();
-        while begin.elapsed() < time {
+        let mut last = begin;
+        while last.elapsed() < time && begin.elapsed() < time + Duration::from_secs(5) {
             let Some(frame) = self.next_frame() else { continue };
+            last = Instant::now();
             match filter(self, &frame) {
                 Verdict::Usual => self.usual(&frame),
                 Verdict::Taken => {}
@@ -172,7 +175,7 @@ impl Link {
 
     /// Serves until nothing has been asked for a while.
     fn settle(&mut self) {
-        self.serve(Duration::from_millis(300), |_, _| Verdict::Usual);
+        self.serve(Duration::from_millis(500), |_, _| Verdict::Usual);
     }
 }
 

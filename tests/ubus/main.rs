@@ -33,8 +33,8 @@ fn main() -> ExitCode {
     }
     let child = std::env::var(CHILD).ok();
     let mut arguments = Arguments::from_args();
-    // Some tests count milliseconds.
-    arguments.test_threads.get_or_insert(2);
+    // They wait for most of their time.
+    arguments.test_threads.get_or_insert(4);
     let prefix = std::env::var_os("L3ROAMD_UBUS_PREFIX").map(PathBuf::from);
     let mut trials = Vec::new();
     for carrier in Carrier::ALL {

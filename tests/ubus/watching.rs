@@ -109,7 +109,7 @@ fn subscribers_are_told_and_counted_by_whether(world: &World) {
     for peer in [&mut peer, &mut second] {
         let expected = json!({"number": 2});
         assert_eq!(
-            peer.notification().map(|(name, data)| (name, Value::Object(data))),
+            peer.notification_within(LONG).map(|(name, data)| (name, Value::Object(data))),
             Some(("client.attached".into(), expected))
         );
     }
@@ -124,6 +124,9 @@ fn subscribers_are_told_and_counted_by_whether(world: &World) {
     peer.subscribe(NAME);
     subscribed(&mut lab, true);
     notify(&mut lab, 3);
-    assert_eq!(peer.notification().map(|(_, data)| Value::Object(data)), Some(json!({"number": 3})));
+    assert_eq!(
+        peer.notification_within(LONG).map(|(_, data)| Value::Object(data)),
+        Some(json!({"number": 3}))
+    );
     assert_eq!(lab.daemon.rest(), []);
 }
