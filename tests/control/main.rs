@@ -183,8 +183,9 @@ fn a_client_that_does_not_read_its_answer_holds_up_nobody() {
             client.write_all(b"\n").is_err()
         });
         assert!(hung_up, "the daemon waits for ever");
+        // The daemon has not read what was written to find that out: the rest of the answer may be gone with it.
         let mut answer = Vec::new();
-        client.read_to_end(&mut answer).unwrap();
+        let _ = client.read_to_end(&mut answer);
         assert!(!answer.ends_with(b"] }"), "the daemon has hung up before the end");
     }
 }

@@ -118,7 +118,7 @@ impl Browser {
             message["sessionId"] = session.clone().into();
         }
         self.input.write_all(format!("{message}\0").as_bytes()).expect("the browser listens");
-        let deadline = Instant::now() + Duration::from_secs(15);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let message =

@@ -209,7 +209,7 @@ fn stopped() -> Outcome {
     stage.browser.wait(&format!("{ROWS}.length == 1"));
     stage.daemons[0].signal(libc::SIGTERM);
     stage.daemons[0].wait(Duration::from_secs(5));
-    eventually(Duration::from_secs(5), || stage.ask("get_status", json!({}))["status"].is_number());
+    eventually(Duration::from_secs(60), || stage.ask("get_status", json!({}))["status"].is_number());
     stage.poll();
     stage.browser.wait("/l3roamd is not running/.test(document.body.innerText)");
     let link = text(&mut stage, "document.querySelector('.l3roamd .alert-message a').getAttribute('href')");
@@ -219,7 +219,7 @@ fn stopped() -> Outcome {
     stage.browser.picture("stopped");
     stage.daemons[0] = stage.start(0);
     client.ask_gateway(true);
-    eventually(Duration::from_secs(5), || stage.ask("get_status", json!({}))["clients"] == 1);
+    eventually(Duration::from_secs(60), || stage.ask("get_status", json!({}))["clients"] == 1);
     stage.poll();
     stage
         .browser
@@ -228,7 +228,7 @@ fn stopped() -> Outcome {
     // The same for who comes when it is stopped already.
     stage.daemons[0].signal(libc::SIGTERM);
     stage.daemons[0].wait(Duration::from_secs(5));
-    eventually(Duration::from_secs(5), || stage.ask("get_status", json!({}))["status"].is_number());
+    eventually(Duration::from_secs(60), || stage.ask("get_status", json!({}))["status"].is_number());
     stage.open(STATUS, "reader", Screen::Light);
     stage.browser.wait("/l3roamd is not running/.test(document.body.innerText)");
     stage.close()

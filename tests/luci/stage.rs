@@ -68,9 +68,9 @@ impl Stage {
                 let interfaces = reply["interfaces"].as_array();
                 interfaces.is_some_and(|list| list.iter().all(|interface| interface["usable"] == true))
             };
-            assert!(eventually(Duration::from_secs(5), usable), "not all interfaces are usable");
+            assert!(eventually(Duration::from_secs(60), usable), "not all interfaces are usable");
         } else {
-            assert!(eventually(Duration::from_secs(5), || daemon.ask("get_meshifs").is_some()), "no answer");
+            assert!(eventually(Duration::from_secs(60), || daemon.ask("get_meshifs").is_some()), "no answer");
         }
         daemon
     }
@@ -88,7 +88,7 @@ impl Stage {
         let address = client.address(true);
         let there = || self.daemons[node].manages(client.mac, address);
         let mut asked = 0;
-        let served = eventually(Duration::from_secs(10), || {
+        let served = eventually(Duration::from_secs(60), || {
             asked += 1;
             if asked % 200 == 0 {
                 client.ask_gateway(true);
@@ -127,9 +127,9 @@ pub fn poll(browser: &mut Browser, bridge: &Bridge) {
     let count = |name: &str| bridge.world().calls.get(name).copied().unwrap_or(0);
     let before = count("get_status");
     browser.eval("L.Poll.stop(); L.Poll.start(); 0");
-    eventually(Duration::from_secs(5), || count("get_status") > before);
+    eventually(Duration::from_secs(60), || count("get_status") > before);
     let mut asked = 0;
-    eventually(Duration::from_secs(5), || {
+    eventually(Duration::from_secs(60), || {
         let now = bridge.world().calls.values().sum::<usize>();
         let quiet = now == asked;
         asked = now;

@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::daemon::{Daemon, Kind};
 use crate::frames;
 use crate::lab::{CLIENT_PREFIX4, GATEWAY, GATEWAY_MAC, Lab, Plan, ip};
-use crate::measure::{Outcome, bound, eventually, measure, must, percentile, spread};
+use crate::measure::{LIMIT, Outcome, bound, eventually, measure, must, percentile, spread};
 use crate::probe::{Flow, INTERVAL};
 use crate::roam::{attach, served_by};
 use crate::snooping::snooping_lab;
@@ -60,7 +60,7 @@ fn new_addresses() -> Outcome {
         let began = detection_began(&socket, address);
         let Some(began) = began else { return must(false, "the client does not detect duplicates") };
         let routed = || lab.watch.has(0, What::Route(SERVED), address);
-        must(eventually(Duration::from_secs(5), routed), format!("{address} never has a route"))?;
+        must(eventually(LIMIT, routed), format!("{address} never has a route"))?;
         latencies.push(sys::now() - began);
     }
     measure(
@@ -109,16 +109,13 @@ fn every_kind() -> Outcome {
     all.push(client.v6.into());
     all.extend(v4.iter().map(|address| IpAddr::from(*address)));
     let at = |node: usize| all.iter().filter(|a| lab.watch.has(node, What::Route(SERVED), **a)).count();
-    must(
-        eventually(Duration::from_secs(3), || at(0) == all.len()),
-        format!("{} of {} known", at(0), all.len()),
-    )?;
+    must(eventually(LIMIT, || at(0) == all.len()), format!("{} of {} known", at(0), all.len()))?;
     must(daemons[0].manages(client.mac, local.into()), "the link-local address is not known")?;
     let last = lab.nodes.len() - 1;
     let moved = client.roam(Some(last));
     client.send(&frames::layer_2_update(client.mac));
     let over = || at(last) == all.len() && at(0) == 0 && served_by(&lab, &client, true, last);
-    let handed = eventually(Duration::from_secs(3), over);
+    let handed = eventually(LIMIT, over);
     measure(
         &format!("roam of {} addresses: global, temporary, unique-local, {CLIENT_PREFIX4}", all.len()),
         format!("{} at the new node, {} at the old, after {:.1?}", at(last), at(0), sys::now() - moved),
@@ -152,7 +149,7 @@ fn changes_hands() -> Outcome {
     attach(&lab, &rival, true, 0)?;
     let address = holder.v6;
     let flow = Flow::start(address.into(), Some(&holder.namespace), INTERVAL);
-    must(eventually(Duration::from_secs(3), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    must(eventually(LIMIT, || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
     let start = sys::now();
     for _ in 0..30 {
         rival.ask_gateway_from(address);
@@ -167,7 +164,7 @@ fn changes_hands() -> Outcome {
     ip(&rival.namespace, &format!("addr add {address}/64 dev eth0 nodad"));
     let taken = sys::now();
     rival.ask_gateway_from(address);
-    let changed = eventually(Duration::from_secs(10), || {
+    let changed = eventually(LIMIT, || {
         std::thread::sleep(Duration::from_millis(10));
         daemons[0].manages(rival.mac, address.into())
     });

@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::crowd::{self, Crowd};
 use crate::daemon::{Daemon, Kind};
 use crate::lab::{Lab, Plan, ip};
-use crate::measure::{Outcome, bound, eventually, measure, must, percentile, spread};
+use crate::measure::{LIMIT, Outcome, bound, eventually, measure, must, percentile, spread};
 use crate::probe::{Flow, INTERVAL};
 use crate::roam::{attach, served_by};
 use crate::watch::{SERVED, What};
@@ -46,8 +46,8 @@ fn talking(v6: bool, plan: Plan) -> Outcome {
         let asked = sys::now();
         crowd.ask_gateway(index, v6);
         let came = || lab.watch.came(asked, 0, What::Route(SERVED), address(index, v6));
-        let noticed = eventually(Duration::from_secs(3), || came().is_some());
-        must(noticed, format!("client {index} has no route after 3 s"))?;
+        let noticed = eventually(LIMIT, || came().is_some());
+        must(noticed, format!("client {index} has no route"))?;
         latencies.extend(came().map(|at| at - asked));
     }
     let what = match (v6, plan.bridge_itself) {
@@ -72,8 +72,8 @@ fn searched(v6: bool) -> Outcome {
     for index in 0..count {
         let start = sys::now();
         let flow = Flow::start(address(index, v6), None, INTERVAL);
-        let returned = eventually(Duration::from_secs(5), || flow.first_return(start).is_some());
-        must(returned, format!("silent client {index} is not found within 5 s"))?;
+        let returned = eventually(LIMIT, || flow.first_return(start).is_some());
+        must(returned, format!("silent client {index} is not found"))?;
         found.extend(flow.first_return(start).map(|at| at - start));
         std::thread::sleep(Duration::from_millis(400));
         lost += flow.report(start, sys::now().saturating_sub(Duration::from_millis(100))).lost;
@@ -95,16 +95,13 @@ fn leaves() -> Outcome {
     for client in [&wanted, &forgotten] {
         attach(&lab, client, true, 0)?;
         client.ask_gateway(false);
-        let v4 = eventually(Duration::from_secs(3), || lab.watch.has(0, What::Route(SERVED), client.v4));
-        must(v4, "the client's IPv4 address has no route after 3 s")?;
+        let v4 = eventually(LIMIT, || lab.watch.has(0, What::Route(SERVED), client.v4));
+        must(v4, "the client's IPv4 address has no route")?;
     }
     let flow = Flow::start(wanted.v6.into(), Some(&wanted.namespace), INTERVAL);
     let flow4 = Flow::start(wanted.v4.into(), Some(&wanted.namespace), INTERVAL);
-    must(eventually(Duration::from_secs(3), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
-    must(
-        eventually(Duration::from_secs(3), || flow4.first_return(Duration::ZERO).is_some()),
-        "no IPv4 traffic",
-    )?;
+    must(eventually(LIMIT, || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    must(eventually(LIMIT, || flow4.first_return(Duration::ZERO).is_some()), "no IPv4 traffic")?;
     std::thread::sleep(Duration::from_secs(1));
     let left = sys::now();
     wanted.roam(None);
@@ -150,12 +147,12 @@ fn sixteen_addresses() -> Outcome {
         addresses.iter().filter(|address| lab.watch.has(node, What::Route(SERVED), **address)).count()
     };
     let settled = || at(0) == 16 && served_by(&lab, &client, true, 0);
-    must(eventually(Duration::from_secs(5), settled), format!("{} of 16 learned", at(0)))?;
+    must(eventually(LIMIT, settled), format!("{} of 16 learned", at(0)))?;
     let last = lab.nodes.len() - 1;
     let moved = sys::now();
     client.roam(Some(last));
     client.ask_gateway(true);
-    let all = eventually(Duration::from_secs(3), || at(last) == 16 && at(0) == 0);
+    let all = eventually(LIMIT, || at(last) == 16 && at(0) == 0);
     let after = sys::now() - moved;
     measure(
         "client with 16 addresses roams",

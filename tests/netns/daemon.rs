@@ -98,7 +98,7 @@ impl Daemon {
 
     fn started(mut self, kind: Kind) -> Self {
         let daemon = &mut self;
-        let deadline = sys::now() + Duration::from_secs(5);
+        let deadline = sys::now() + Duration::from_secs(60);
         while daemon.ask("get_meshifs").is_none_or(|answer| answer.is_empty()) {
             assert!(daemon.running(), "{} ended at once:\n{}", kind.name(), daemon.log_end());
             assert!(sys::now() < deadline, "{} does not answer:\n{}", kind.name(), daemon.log_end());
@@ -154,19 +154,19 @@ impl Daemon {
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
-    /// Connects to the control socket, unless nobody takes the connection within 2 s. (A thread waits for it: the
+    /// Connects to the control socket, unless nobody takes the connection within 30 s. (A thread waits for it: the
     /// standard library knows no time limit here.)
     pub fn connect(&self) -> Option<UnixStream> {
         let (done, connected) = mpsc::channel();
         let path = self.socket.clone();
         std::thread::spawn(move || done.send(UnixStream::connect(path)));
-        connected.recv_timeout(Duration::from_secs(2)).ok()?.ok()
+        connected.recv_timeout(Duration::from_secs(30)).ok()?.ok()
     }
 
     /// Sends one request to the control socket; the answer, unless nobody listens.
     pub fn ask(&self, request: &str) -> Option<String> {
         let mut stream = self.connect()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
         stream.write_all(format!("{request}\n").as_bytes()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;

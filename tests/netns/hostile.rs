@@ -9,7 +9,7 @@ use l3roamd::net::Mac;
 use crate::client::Client;
 use crate::daemon::{Daemon, Kind};
 use crate::lab::{Lab, Plan, ip, node_address};
-use crate::measure::{Outcome, eventually, measure, must};
+use crate::measure::{LIMIT, Outcome, eventually, measure, must};
 use crate::probe::{Flow, INTERVAL};
 use crate::roam::{attach, roams, served_by};
 use crate::watch::{SERVED, What};
@@ -105,7 +105,7 @@ fn malformed() -> Outcome {
     let multicast: Ipv6Addr = "ff02::5523".parse().expect("an address");
     let (mut sent, result) = (0, std::sync::Mutex::new(None));
     let sent = std::thread::scope(|scope| {
-        let roaming = scope.spawn(|| roams(&lab, &client, true, 6, Duration::from_secs(3)));
+        let roaming = scope.spawn(|| roams(&lab, &client, true, 6, LIMIT));
         for packet in packets.iter().cycle() {
             if roaming.is_finished() {
                 break;
@@ -172,12 +172,11 @@ fn abused_socket() -> Outcome {
         let node = if turn % 2 == 0 { last } else { 0 };
         client.roam(Some(node));
         client.ask_gateway(true);
-        let served = eventually(Duration::from_secs(3), || served_by(&lab, &client, true, node));
+        let served = eventually(LIMIT, || served_by(&lab, &client, true, node));
         must(served, "a client is not handed over while the control socket is abused")?;
     }
     drop(held);
-    let answers =
-        eventually(Duration::from_secs(5), || daemons[0].ask("get_clients").is_some_and(|a| !a.is_empty()));
+    let answers = eventually(LIMIT, || daemons[0].ask("get_clients").is_some_and(|a| !a.is_empty()));
     must(daemons[0].running() && answers, "the control socket does not answer after the abuse")
 }
 
@@ -242,8 +241,8 @@ fn foreign_routes() -> Outcome {
     client.ask_gateway(false);
     other.roam(Some(0));
     other.ask_gateway(true);
-    let v4 = eventually(Duration::from_secs(3), || lab.watch.has(0, What::Route(SERVED), client.v4));
-    must(v4, "the client's IPv4 address has no route after 3 s")?;
+    let v4 = eventually(LIMIT, || lab.watch.has(0, What::Route(SERVED), client.v4));
+    must(v4, "the client's IPv4 address has no route")?;
     std::thread::sleep(Duration::from_millis(500));
     all_stand("while the clients are here")?;
     let last = lab.nodes.len() - 1;
@@ -251,11 +250,11 @@ fn foreign_routes() -> Outcome {
         client.roam(Some(last));
         client.ask_gateway(true);
     }
-    must(eventually(Duration::from_secs(3), || served_by(&lab, &client, true, last)), "not handed over")?;
+    must(eventually(LIMIT, || served_by(&lab, &client, true, last)), "not handed over")?;
     std::thread::sleep(Duration::from_millis(500));
     all_stand("after the clients went")?;
     daemons[0].signal(libc::SIGTERM);
-    daemons[0].wait(Duration::from_secs(5));
+    daemons[0].wait(LIMIT);
     all_stand("after the daemon ended")
 }
 
@@ -285,7 +284,7 @@ fn flapping() -> Outcome {
             usize::from(eventually(Duration::from_millis(300), || served_by(&lab, &client, true, node)));
         std::thread::sleep((moved + Duration::from_millis(300)).saturating_sub(sys::now()));
     }
-    let settled = eventually(Duration::from_secs(3), || served_by(&lab, &client, true, node));
+    let settled = eventually(LIMIT, || served_by(&lab, &client, true, node));
     let end = sys::now();
     let report = flow.report(start, end.saturating_sub(Duration::from_millis(100)));
     measure(

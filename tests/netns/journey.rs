@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::lab::Lab;
-use crate::measure::{Outcome, SchedulingDelay, Trouble, bound, eventually, measure, must, say, spread};
+use crate::measure::{
+    LIMIT, Outcome, SchedulingDelay, Trouble, bound, eventually, measure, must, say, spread,
+};
 use crate::probe::{Flow, INTERVAL};
 use crate::relay::{Air, Loss};
-use crate::roam::{attach, served_by};
+use crate::roam::{PROMPT, attach, served_by};
 use crate::routing::Routing;
 use crate::sys::{self, PacketSocket};
 use crate::trail::Trail;
@@ -143,7 +145,7 @@ pub fn travel(lab: &Lab, client: &Client, way: &[usize], stay: Duration) -> Resu
     attach(lab, client, true, 0)?;
     std::thread::sleep(Duration::from_secs(if lab.plan.routing == Routing::Ideal { 1 } else { 5 }));
     let flow = Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL);
-    must(eventually(Duration::from_secs(30), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    must(eventually(LIMIT, || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
     let air = Air::watch(lab);
     let mut trail = Trail::watch(lab);
     std::thread::sleep(Duration::from_millis(500));
@@ -157,11 +159,12 @@ pub fn travel(lab: &Lab, client: &Client, way: &[usize], stay: Duration) -> Resu
         let asked = sys::now();
         client.ask_gateway(true);
         moves.push(Move { at, from, to: *node });
-        let here = eventually(Duration::from_secs(3), || served_by(lab, client, true, *node));
-        must(here, format!("not served by {} alone after 3 s", lab.nodes[*node]))?;
+        let here = eventually(LIMIT, || served_by(lab, client, true, *node));
+        must(here, format!("not served by {} alone", lab.nodes[*node]))?;
         handovers.push(sys::now() - asked);
+        bound(sys::now() - asked <= PROMPT, format!("served by {} after more than 3 s", lab.nodes[*node]))?;
         let flows = || flow.first_return(asked + Duration::from_millis(200)).is_some();
-        must(eventually(Duration::from_secs(5), flows), "no traffic after 5 s")?;
+        must(eventually(LIMIT, flows), "no traffic")?;
         std::thread::sleep(stay);
         let until = sys::now().saturating_sub(Duration::from_millis(100));
         let gap = flow.report(at.saturating_sub(Duration::from_millis(50)), until).gap;
@@ -206,8 +209,9 @@ pub fn moments(lab: &Lab, client: &Client, count: usize) -> Result<Moments, Trou
         client.roam(Some(to));
         let asked = sys::now();
         client.ask_gateway(true);
-        let here = eventually(Duration::from_secs(3), || served_by(lab, client, true, to));
-        must(here, format!("not served by {} alone after 3 s", lab.nodes[to]))?;
+        let here = eventually(LIMIT, || served_by(lab, client, true, to));
+        must(here, format!("not served by {} alone", lab.nodes[to]))?;
+        bound(sys::now() - asked <= PROMPT, format!("served by {} after more than 3 s", lab.nodes[to]))?;
         std::thread::sleep(Duration::from_millis(200));
         moments.claims.extend(claims.first(asked, to, true).map(|claim| claim - asked));
         let changed = changed_at(lab, client.v6.into(), &Move { at, from, to });

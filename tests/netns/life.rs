@@ -6,7 +6,7 @@ use crate::client::Client;
 use crate::crowd::{self, Crowd};
 use crate::daemon::{Daemon, Kind};
 use crate::lab::{Lab, Plan, ip};
-use crate::measure::{Outcome, bound, eventually, measure, must};
+use crate::measure::{LIMIT, Outcome, bound, eventually, measure, must};
 use crate::probe::{Flow, INTERVAL};
 use crate::roam::{attach, served_by};
 use crate::watch::{SERVED, What};
@@ -35,19 +35,19 @@ fn restart(signal: i32) -> Outcome {
     attach(&lab, &client, true, 0)?;
     crowd.ask_gateway_each(0..CROWD, 500);
     let all = CROWD as usize + 1;
-    let learned = eventually(Duration::from_secs(5), || lab.watch.count(0, What::Route(SERVED)) == all);
+    let learned = eventually(LIMIT, || lab.watch.count(0, What::Route(SERVED)) == all);
     must(learned, "not all clients have a route before the restart")?;
     must(daemons[0].manages(client.mac, client.v6.into()), "get_clients does not tell of the client")?;
     let flow = Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL);
-    must(eventually(Duration::from_secs(3), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    must(eventually(LIMIT, || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
     std::thread::sleep(Duration::from_secs(1));
     let start = sys::now();
     daemons[0].signal(signal);
-    must(daemons[0].wait(Duration::from_secs(3)).is_some(), "the daemon does not end within 3 s")?;
+    must(daemons[0].wait(LIMIT).is_some(), "the daemon does not end")?;
     let left = lab.watch.count(0, What::Route(SERVED));
     daemons[0] = Daemon::start(&lab, 0, Kind::Ours);
     let started = sys::now();
-    let managed = eventually(Duration::from_secs(20), || {
+    let managed = eventually(LIMIT, || {
         daemons[0].manages(client.mac, client.v6.into())
             && (0..CROWD).all(|index| daemons[0].manages(crowd::mac(index), crowd::v6(index).into()))
     });
@@ -81,10 +81,10 @@ fn ended() -> Outcome {
     let client = Client::new(&mut lab, 1);
     attach(&lab, &client, true, 0)?;
     client.ask_gateway(false);
-    let v4 = eventually(Duration::from_secs(3), || lab.watch.has(0, What::Route(SERVED), client.v4));
-    must(v4, "the client's IPv4 address has no route after 3 s")?;
+    let v4 = eventually(LIMIT, || lab.watch.has(0, What::Route(SERVED), client.v4));
+    must(v4, "the client's IPv4 address has no route")?;
     daemon.signal(libc::SIGTERM);
-    let status = daemon.wait(Duration::from_secs(5));
+    let status = daemon.wait(LIMIT);
     must(status.is_some_and(|status| status.success()), format!("ends with {status:?}"))?;
     let node = &lab.nodes[0];
     for protocol in [158, 159, 160] {
@@ -107,7 +107,7 @@ fn second() -> Outcome {
     let client = Client::new(&mut lab, 1);
     let log = first.log_end();
     let mut second = Daemon::spawn(&lab, 0, Kind::Ours, &[]);
-    let status = second.wait(Duration::from_secs(5));
+    let status = second.wait(LIMIT);
     must(
         status.is_some_and(|status| !status.success()),
         format!("the second instance ends with {status:?}"),
@@ -130,13 +130,13 @@ fn mesh_interface_returns() -> Outcome {
     let last = lab.nodes.len() - 1;
     client.roam(Some(last));
     client.ask_gateway(true);
-    must(eventually(Duration::from_secs(5), || served_by(&lab, &client, true, last)), "not handed over")?;
+    must(eventually(LIMIT, || served_by(&lab, &client, true, last)), "not handed over")?;
     // A search needs the multicast group on the new interface.
     let crowd = Crowd::new(&mut lab, 1);
     crowd.roam(Some(last));
     let start = sys::now();
     let flow = Flow::start(crowd::v6(0).into(), None, INTERVAL);
-    let found = eventually(Duration::from_secs(5), || flow.first_return(start).is_some());
+    let found = eventually(LIMIT, || flow.first_return(start).is_some());
     must(found, "a silent client behind the new interface is not found")
 }
 
@@ -149,9 +149,9 @@ fn client_interface_returns(bridge_itself: bool) -> Outcome {
     std::thread::sleep(Duration::from_secs(1));
     attach(&lab, &second, true, 0)?;
     first.ask_gateway(true);
-    let back = eventually(Duration::from_secs(5), || lab.watch.has(0, What::Route(SERVED), first.v6));
+    let back = eventually(LIMIT, || lab.watch.has(0, What::Route(SERVED), first.v6));
     must(back, "the client of before is not noticed again")?;
     let flow = Flow::start(second.v6.into(), Some(&second.namespace), INTERVAL);
-    let traffic = eventually(Duration::from_secs(3), || flow.first_return(Duration::ZERO).is_some());
+    let traffic = eventually(LIMIT, || flow.first_return(Duration::ZERO).is_some());
     must(traffic, "no packet reaches a client behind the new interface")
 }

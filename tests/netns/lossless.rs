@@ -9,7 +9,7 @@ use crate::crowd::{self, Crowd};
 use crate::daemon::{Daemon, Kind};
 use crate::journey::{moments, travel};
 use crate::lab::{CORRESPONDENT, Lab, Plan, ip};
-use crate::measure::{Outcome, bound, eventually, measure, must, percentile, spread};
+use crate::measure::{LIMIT, Outcome, bound, eventually, measure, must, percentile, spread};
 use crate::probe::{Flow, INTERVAL, PORT};
 use crate::relay::{Air, way};
 use crate::roam::attach;
@@ -165,7 +165,7 @@ fn crowd_roams() -> Outcome {
     crowd.ask_gateway_each(0..count, 500);
     let at = |node: usize| lab.watch.count(node, What::Route(SERVED));
     let all = count as usize;
-    must(eventually(Duration::from_secs(5), || at(0) == all), format!("{} of {count} learned", at(0)))?;
+    must(eventually(LIMIT, || at(0) == all), format!("{} of {count} learned", at(0)))?;
     std::thread::sleep(Duration::from_secs(2));
     let air = Air::watch(&lab);
     std::thread::sleep(Duration::from_millis(200));
@@ -186,7 +186,7 @@ fn crowd_roams() -> Outcome {
         std::thread::sleep(Duration::from_secs(1));
         crowd.roam(Some(2));
         crowd.ask_gateway_each(0..count, 20_000);
-        eventually(Duration::from_secs(15), || at(2) == all && at(0) == 0);
+        eventually(LIMIT, || at(2) == all && at(0) == 0);
         std::thread::sleep(Duration::from_secs(2));
         roaming.store(false, std::sync::atomic::Ordering::Relaxed);
         sender.join().unwrap_or_default()

@@ -12,7 +12,7 @@ use l3roamd::openwrt::object;
 use crate::client::Client;
 use crate::daemon::Kind;
 use crate::lab::{Lab, Plan};
-use crate::measure::{Outcome, Trouble, eventually, must};
+use crate::measure::{LIMIT, Outcome, Trouble, eventually, must};
 use crate::roam::{attach, served_by};
 use crate::ubus::Site;
 use crate::{Needs, Test};
@@ -101,7 +101,7 @@ fn replies() -> Outcome {
     lab.await_mesh_route(last, client.node_client().into());
     client.roam(Some(last));
     client.ask_gateway(true);
-    let served = eventually(std::time::Duration::from_secs(3), || served_by(&lab, &client, true, last));
+    let served = eventually(LIMIT, || served_by(&lab, &client, true, last));
     must(served, "not handed over")?;
     let mut peer = site.peer(last);
     let mut call = |method: &str, arguments: Value| {

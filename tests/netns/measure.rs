@@ -188,6 +188,10 @@ pub fn percentile<T: Copy + Ord + Default>(values: &[T], percent: usize) -> T {
     sorted.get(rank).copied().unwrap_or_default()
 }
 
+/// Longer than anything takes that works, on any machine.
+#[allow(dead_code, reason = "not every program waits for that")]
+pub const LIMIT: Duration = Duration::from_secs(60);
+
 /// Waits until something is true. Whether it became so.
 pub fn eventually(timeout: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let deadline = sys::now() + timeout;

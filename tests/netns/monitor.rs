@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::lab::{Lab, Plan};
 use crate::manual;
-use crate::measure::{Outcome, Trouble, eventually, measure, must};
+use crate::measure::{LIMIT, Outcome, Trouble, eventually, measure, must};
 use crate::roam::{attach, served_by};
 use crate::routing::manual as block;
 use crate::ubus::Site;
@@ -53,7 +52,7 @@ fn roamed(lab: &mut Lab) -> Result<(Site, Client), Trouble> {
     lab.await_mesh_route(last, client.node_client().into());
     client.roam(Some(last));
     client.ask_gateway(true);
-    let served = eventually(Duration::from_secs(3), || served_by(lab, &client, true, last));
+    let served = eventually(LIMIT, || served_by(lab, &client, true, last));
     must(served, "not handed over")?;
     Ok((site, client))
 }

@@ -20,7 +20,7 @@ struct Log {
     sent: Vec<Duration>,
     arrived: Vec<(u32, Duration)>,
     returned: Vec<(u32, Duration)>,
-    refused: u32,
+    refused: Vec<Duration>,
 }
 
 /// A stream of probes.
@@ -42,7 +42,7 @@ pub struct Report {
     pub lost_down: usize,
     /// Longest time between two that came back, less the interval.
     pub gap: Duration,
-    /// ICMP errors that the correspondent saw.
+    /// ICMP errors that the correspondent saw since the first of them was sent.
     pub refused: u32,
 }
 
@@ -66,13 +66,14 @@ impl Flow {
             let socket = sys::inside(namespace, || UdpSocket::bind((client, PORT))).expect("bind the echo");
             let (log, stop) = (Arc::clone(&log), Arc::clone(&stop));
             threads.push(std::thread::spawn(move || {
-                receive(&socket, &stop, |probe, from| {
+                let take = |probe: &[u8], from| {
                     let at = sys::now();
                     let _ = socket.send_to(probe, from);
                     if let Some(number) = number(probe) {
                         log.lock().unwrap_or_else(PoisonError::into_inner).arrived.push((number, at));
                     }
-                });
+                };
+                receive(&socket, &stop, take, || {});
             }));
         }
         let socket =
@@ -82,13 +83,14 @@ impl Flow {
         threads.push(std::thread::spawn({
             let (log, stop) = (Arc::clone(&log), Arc::clone(&stop));
             move || {
-                let refused = receive(&back, &stop, |probe, _| {
+                let take = |probe: &[u8], _| {
                     if let Some(number) = number(probe) {
                         let at = sys::now();
                         log.lock().unwrap_or_else(PoisonError::into_inner).returned.push((number, at));
                     }
-                });
-                log.lock().unwrap_or_else(PoisonError::into_inner).refused += refused;
+                };
+                let refuse = || log.lock().unwrap_or_else(PoisonError::into_inner).refused.push(sys::now());
+                receive(&back, &stop, take, refuse);
             }
         }));
         threads.push(std::thread::spawn({
@@ -120,7 +122,7 @@ impl Flow {
             lost: sent - distinct(&log.returned),
             lost_down: sent - distinct(&log.arrived),
             gap: longest.saturating_sub(self.interval),
-            refused: log.refused,
+            refused: log.refused.iter().filter(|at| **at >= from).count() as u32,
         }
     }
 
@@ -176,7 +178,7 @@ fn send(socket: &UdpSocket, interval: Duration, bytes: usize, log: &Mutex<Log>, 
         probe[..4].copy_from_slice(&number.to_be_bytes());
         if socket.send(&probe).is_err() {
             // An ICMP error of an earlier probe was reported instead: this one goes out now.
-            log.lock().unwrap_or_else(PoisonError::into_inner).refused += 1;
+            log.lock().unwrap_or_else(PoisonError::into_inner).refused.push(sys::now());
             let _ = socket.send(&probe);
         }
         due += interval;
@@ -188,17 +190,20 @@ fn send(socket: &UdpSocket, interval: Duration, bytes: usize, log: &Mutex<Log>, 
     }
 }
 
-/// Calls `take` for each packet until told to stop. Gives the number of ICMP errors.
-fn receive(socket: &UdpSocket, stop: &AtomicBool, mut take: impl FnMut(&[u8], SocketAddr)) -> u32 {
+/// Calls `take` for each packet and `refuse` for each ICMP error until told to stop.
+fn receive(
+    socket: &UdpSocket,
+    stop: &AtomicBool,
+    mut take: impl FnMut(&[u8], SocketAddr),
+    mut refuse: impl FnMut(),
+) {
     socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
     let mut buffer = [0; 2048];
-    let mut refused = 0;
     while !stop.load(Ordering::Relaxed) {
         match socket.recv_from(&mut buffer) {
             Ok((length, from)) => take(&buffer[..length], from),
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {}
-            Err(_) => refused += 1,
+            Err(_) => refuse(),
         }
     }
-    refused
 }

@@ -12,9 +12,11 @@ use std::time::Duration;
 use crate::client::Client;
 use crate::daemon::{Daemon, Kind};
 use crate::lab::{Lab, Plan, ip};
-use crate::measure::{Outcome, SchedulingDelay, bound, eventually, measure, must, percentile, say, spread};
+use crate::measure::{
+    LIMIT, Outcome, SchedulingDelay, bound, eventually, measure, must, percentile, say, spread,
+};
 use crate::probe::{Flow, INTERVAL, PORT};
-use crate::roam::{attach, served_by};
+use crate::roam::{PROMPT, attach, served_by};
 use crate::routing::Routing;
 use crate::sys::{self, PacketSocket};
 use crate::trail::Trail;
@@ -249,7 +251,7 @@ pub fn roams_under(
     // The routing has settled, and knows the client.
     std::thread::sleep(Duration::from_secs(if lab.plan.routing == Routing::Ideal { 1 } else { 5 }));
     let flow = Flow::of_size(client.address(v6), Some(&client.namespace), interval, bytes);
-    must(eventually(Duration::from_secs(30), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    must(eventually(LIMIT, || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
     std::thread::sleep(Duration::from_millis(500));
     let air = Air::watch(lab);
     let mut trail = Trail::watch(lab);
@@ -262,8 +264,9 @@ pub fn roams_under(
         moves.push(moved);
         client.roam(Some(*node));
         client.ask_gateway(v6);
-        let here = eventually(Duration::from_secs(3), || served_by(lab, client, v6, *node));
+        let here = eventually(LIMIT, || served_by(lab, client, v6, *node));
         must(here, format!("never served at {}", lab.nodes[*node]))?;
+        bound(sys::now() - moved <= PROMPT, format!("served at {} after more than 3 s", lab.nodes[*node]))?;
         std::thread::sleep(Duration::from_millis(700));
         let until = sys::now().saturating_sub(Duration::from_millis(100));
         let gap = flow.report(moved.saturating_sub(Duration::from_millis(50)), until).gap;
@@ -305,7 +308,7 @@ fn bird() -> Outcome {
     if loss.lost_down > 0 {
         for daemon in &mut daemons {
             daemon.signal(libc::SIGTERM);
-            daemon.wait(Duration::from_secs(3));
+            daemon.wait(LIMIT);
             say(&daemon.log_end());
         }
     }
@@ -338,7 +341,7 @@ fn thief() -> Outcome {
     attach(&lab, &client, true, 0)?;
     std::thread::sleep(Duration::from_secs(1));
     let flow = Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL);
-    must(eventually(Duration::from_secs(5), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    must(eventually(LIMIT, || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
     let air = Air::watch(&lab);
     std::thread::sleep(Duration::from_millis(300));
     let start = sys::now();

@@ -34,7 +34,7 @@ fn announce() -> Outcome {
         let before = daemons[0].cpu();
         crowd.ask_gateway_each(0..count, 500);
         let learned = || lab.watch.count(0, What::Route(SERVED));
-        eventually(Duration::from_secs(3), || learned() == count as usize);
+        eventually(Duration::from_secs(30), || learned() == count as usize);
         std::thread::sleep(Duration::from_secs(1));
         let cpu = daemons[0].cpu() - before;
         let (total, anonymous) = daemons[0].memory_kb();
@@ -68,14 +68,14 @@ fn roam_at_once() -> Outcome {
     let all = count as usize;
     let at = |node: usize| lab.watch.count(node, What::Route(SERVED));
     let holds = |node: usize| lab.watch.count(node, What::NodeClient);
-    let settled = eventually(Duration::from_secs(5), || at(0) == all && holds(0) == all);
+    let settled = eventually(crate::measure::LIMIT, || at(0) == all && holds(0) == all);
     must(settled, format!("{} of {count} learned before the move", at(0)))?;
     std::thread::sleep(Duration::from_secs(2));
     let last = lab.nodes.len() - 1;
     let capture = Capture::start(&lab);
     let moved = crowd.roam(Some(last));
     crowd.ask_gateway_each(0..count, 20_000);
-    let limit = Duration::from_secs(15);
+    let limit = crate::measure::LIMIT;
     let done = eventually(limit, || at(last) == all && at(0) == 0 && holds(last) == all && holds(0) == 0);
     let after = sys::now() - moved;
     std::thread::sleep(Duration::from_secs(1));

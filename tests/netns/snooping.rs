@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::daemon::{Daemon, Kind};
 use crate::frames;
 use crate::lab::{GATEWAY_MAC, Lab, Plan, ip};
-use crate::measure::{Outcome, bound, eventually, measure, must, percentile, spread};
+use crate::measure::{LIMIT, Outcome, bound, eventually, measure, must, percentile, spread};
 use crate::probe::{Flow, INTERVAL};
 use crate::roam::{attach, served_by};
 use crate::sys::PacketSocket;
@@ -161,7 +161,7 @@ fn forwarding() -> Outcome {
     let start = sys::now();
     let flow = Flow::start(client.v6.into(), Some(&client.namespace), Duration::from_millis(20));
     let flow4 = Flow::start(client.v4.into(), Some(&client.namespace), Duration::from_millis(20));
-    let returned = |flow: &Flow| eventually(Duration::from_secs(5), || flow.first_return(start).is_some());
+    let returned = |flow: &Flow| eventually(LIMIT, || flow.first_return(start).is_some());
     must(returned(&flow) && returned(&flow4), "the client is never reached")?;
     std::thread::sleep(Duration::from_millis(500));
     let socket = PacketSocket::open(&lab.nodes[last], lab.client_interface());
@@ -202,7 +202,7 @@ fn attach_with_many(lab: &Lab, client: &Client, node: usize) -> Result<Vec<IpAdd
         }
     }
     let routed = || addresses.iter().all(|address| lab.watch.has(node, What::Route(SERVED), *address));
-    must(eventually(Duration::from_secs(3), routed), "not all addresses have a route")?;
+    must(eventually(LIMIT, routed), "not all addresses have a route")?;
     Ok(addresses)
 }
 
@@ -213,7 +213,7 @@ fn update_frame() -> Outcome {
     let client = Client::new(&mut lab, 1);
     let addresses = attach_with_many(&lab, &client, 0)?;
     let flow = Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL);
-    must(eventually(Duration::from_secs(3), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    must(eventually(LIMIT, || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
     let count = if long() { 20 } else { 10 };
     let (mut handovers, mut gaps, mut lost) = (Vec::new(), Vec::new(), 0);
     for turn in 0..count {
@@ -228,7 +228,7 @@ fn update_frame() -> Outcome {
             addresses.iter().all(|address| lab.watch.has(node, What::Route(SERVED), *address) == wanted)
         };
         let over = || all(new, true) && all(old, false) && served_by(&lab, &client, true, new);
-        must(eventually(Duration::from_secs(3), over), "not all addresses were handed over")?;
+        must(eventually(LIMIT, over), "not all addresses were handed over")?;
         handovers.push(sys::now() - updated);
         std::thread::sleep(Duration::from_millis(300));
         let report = flow.report(start, sys::now().saturating_sub(Duration::from_millis(100)));
@@ -267,10 +267,10 @@ fn unknown_station() -> Outcome {
         let updated = sys::now();
         client.send(&frames::layer_2_update(client.mac));
         let known = || lab.watch.has(0, What::Route(SERVED), client.v6);
-        must(eventually(Duration::from_secs(3), known), "the client's address is never known")?;
+        must(eventually(LIMIT, known), "the client's address is never known")?;
         latencies.push(sys::now() - updated);
         let known_v4 = || lab.watch.has(0, What::Route(SERVED), client.v4);
-        must(eventually(Duration::from_secs(3), known_v4), "the client's IPv4 address is never known")?;
+        must(eventually(LIMIT, known_v4), "the client's IPv4 address is never known")?;
         latencies_v4.push(sys::now() - updated);
         std::thread::sleep(Duration::from_millis(100));
         link_locals += usize::from(daemon.manages(client.mac, client.mac.link_local().into()));
@@ -293,7 +293,7 @@ fn unreported(kind: Kind) -> Outcome {
     let client = Client::new(&mut lab, 1);
     attach(&lab, &client, true, 0)?;
     let flow = Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL);
-    must(eventually(Duration::from_secs(30), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    must(eventually(LIMIT, || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
     let (count, patience) = match (kind, long()) {
         (Kind::Ours, false) => (3, 20),
         (Kind::Ours, true) => (10, 20),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::client::Client;
 use crate::daemon::{Daemon, Kind};
 use crate::lab::{CORRESPONDENT, Lab, Plan, ip};
-use crate::measure::{Outcome, Trouble, bound, eventually, measure, must, spread};
+use crate::measure::{LIMIT, Outcome, Trouble, bound, eventually, measure, must, spread};
 use crate::relay::{roams_under, way};
 use crate::roam::{attach, served_by};
 use crate::{Needs, Test, long, sys};
@@ -33,7 +33,7 @@ const TURN: Duration = Duration::from_micros(1120);
 /// How long a client stays: each roam costs what was on the air, and what TCP makes of that.
 const STAY: Duration = Duration::from_millis(1500);
 /// How long a connection may take to be made.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = LIMIT;
 /// Roams in the short form.
 pub const SHORT: usize = 6;
 const PORT: u16 = 7778;
@@ -263,7 +263,7 @@ pub fn transfer(lab: &Lab, client: &Client, way: &[usize]) -> Result<Transfer, T
             client.roam(Some(*node));
             let asked = sys::now();
             client.ask_gateway(true);
-            let here = eventually(Duration::from_secs(3), || served_by(lab, client, true, *node));
+            let here = eventually(LIMIT, || served_by(lab, client, true, *node));
             must(here, format!("never served at {}", lab.nodes[*node]))?;
             handovers.push(sys::now() - asked);
             at = *node;
@@ -348,7 +348,7 @@ impl Stream {
             }
         });
         let stream = Self { read, stop, threads: vec![taking, giving] };
-        must(eventually(Duration::from_secs(10), || stream.read() > 1 << 20), "the transfer does not begin")?;
+        must(eventually(LIMIT, || stream.read() > 1 << 20), "the transfer does not begin")?;
         Ok(stream)
     }
 

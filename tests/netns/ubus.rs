@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::crowd::{self, Crowd};
 use crate::daemon::{Daemon, Kind};
 use crate::lab::{Lab, Plan};
-use crate::measure::{Outcome, SchedulingDelay, bound, eventually, measure, must, percentile, spread};
+use crate::measure::{LIMIT, Outcome, SchedulingDelay, bound, eventually, measure, must, percentile, spread};
 use crate::peer::Peer;
 use crate::probe::{Flow, INTERVAL};
 use crate::roam::{Roams, attach, roams, served_by};
@@ -91,7 +91,7 @@ fn methods() -> Outcome {
     lab.await_mesh_route(last, client.node_client().into());
     let moved = client.roam(Some(last));
     client.ask_gateway(true);
-    let served = eventually(Duration::from_secs(3), || served_by(&lab, &client, true, last));
+    let served = eventually(LIMIT, || served_by(&lab, &client, true, last));
     must(served, format!("not handed over {:?} after the move", sys::now() - moved))?;
     let left = told(&mut first_news, "client.left", &client).unwrap_or_default();
     must(left["reason"] == "claimed", format!("client.left is told as {left}"))?;
@@ -174,7 +174,7 @@ fn methods() -> Outcome {
     let mesh = lab.mesh_interfaces(0);
     let mesh = mesh.first().map(String::as_str).unwrap_or_default();
     crate::lab::ip(&lab.nodes[0], &format!("link set {mesh} down"));
-    let changed = eventually(Duration::from_secs(3), || {
+    let changed = eventually(LIMIT, || {
         first_news.notification().is_some_and(|(name, data)| {
             name == "interface.changed" && data.get("interface") == Some(&json!(mesh))
         })
@@ -188,7 +188,7 @@ fn broker_dies() -> Outcome {
     let client = Client::new(&mut lab, 1);
     attach(&lab, &client, true, 0)?;
     let flow = Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL);
-    must(eventually(Duration::from_secs(3), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    must(eventually(LIMIT, || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
     let start = sys::now();
     let mut back = Vec::new();
     for _ in 0..10 {
@@ -230,7 +230,7 @@ fn broker_stopped() -> Outcome {
     }
     site.brokers.iter().for_each(|broker| broker.signal("STOP"));
     let count = if crate::long() { 40 } else { 10 };
-    let roams = roams(&lab, &client, true, count, Duration::from_secs(3));
+    let roams = roams(&lab, &client, true, count, LIMIT);
     site.brokers.iter().for_each(|broker| broker.signal("CONT"));
     judge("roam while ubusd is stopped", count, &roams?)?;
     let answered = call(&mut site.peer(0), "get_status", json!({}));
@@ -261,7 +261,7 @@ fn callers() -> Outcome {
             })
         })
         .collect();
-    let roams = roams(&lab, &client, true, 10, Duration::from_secs(3));
+    let roams = roams(&lab, &client, true, 10, LIMIT);
     stop.store(true, Ordering::Relaxed);
     callers.into_iter().for_each(|caller| drop(caller.join()));
     let answered = answered.load(Ordering::Relaxed);
@@ -280,14 +280,14 @@ fn pages() -> Outcome {
     crowd.ask_gateway_each(0..count, 500);
     let mut peer = site.peer(0);
     let total = |peer: &mut Peer| call(peer, "get_status", json!({})).unwrap_or_default()["clients"].clone();
-    let learned = eventually(Duration::from_secs(10), || total(&mut peer) == count);
+    let learned = eventually(LIMIT, || total(&mut peer) == count);
     must(learned, format!("{} of {count} learned", total(&mut peer)))?;
     let client = Client::new(&mut lab, 1);
-    let alone = roams(&lab, &client, true, 6, Duration::from_secs(3))?;
+    let alone = roams(&lab, &client, true, 6, LIMIT)?;
     let delay = SchedulingDelay::start();
     let (read, disturbed) = std::thread::scope(|scope| {
         let reader = scope.spawn(move || (0..4).map(|_| read_all(&mut peer)).collect::<Vec<_>>());
-        let disturbed = roams(&lab, &client, true, 6, Duration::from_secs(3));
+        let disturbed = roams(&lab, &client, true, 6, LIMIT);
         (reader.join().unwrap_or_default(), disturbed)
     });
     let delay = delay.stop();

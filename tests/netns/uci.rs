@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::crowd::{self, Crowd};
 use crate::daemon::{Daemon, Kind};
 use crate::lab::{CLIENT_PREFIX, CLIENT_PREFIX4, Lab, NODE_CLIENT_PREFIX, Plan, ip, node_address};
-use crate::measure::{Outcome, bound, eventually, measure, must};
+use crate::measure::{LIMIT, Outcome, bound, eventually, measure, must};
 use crate::probe::{Flow, INTERVAL};
 use crate::roam::{attach, served_by};
 use crate::watch::{SERVED, TABLE_OTHER, What};
@@ -72,13 +72,13 @@ fn start_from(lab: &Lab, directory: &Path) -> Daemon {
 /// Sends SIGHUP and waits for what follows.
 fn reload_until(daemon: &Daemon, what: &str, done: impl FnMut() -> bool) -> Outcome {
     daemon.signal(libc::SIGHUP);
-    must(eventually(Duration::from_secs(5), done), format!("not within 5 s after a reload: {what}"))
+    must(eventually(LIMIT, done), format!("not after a reload: {what}"))
 }
 
 /// The flow to a client while something is done: none of its packets is lost.
 fn undisturbed(name: &str, client: &Client, work: impl FnOnce() -> Outcome) -> Outcome {
     let flow = Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL);
-    must(eventually(Duration::from_secs(3), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    must(eventually(LIMIT, || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
     std::thread::sleep(Duration::from_millis(500));
     let start = sys::now();
     work()?;
@@ -134,7 +134,7 @@ fn restart() -> Outcome {
     attach(&lab, &client, true, 0)?;
     crowd.ask_gateway_each(0..CROWD, 500);
     let all = CROWD as usize + 1;
-    let learned = eventually(Duration::from_secs(5), || lab.watch.count(0, What::Route(SERVED)) == all);
+    let learned = eventually(LIMIT, || lab.watch.count(0, What::Route(SERVED)) == all);
     must(learned, "not all clients have a route before the restart")?;
     let node = lab.nodes[0].clone();
     let open = daemons[0].descriptors();
@@ -149,10 +149,7 @@ fn restart() -> Outcome {
             let ours: Vec<&str> = routes.lines().filter(|line| line.starts_with("2001:db8:c::")).collect();
             ours.len() >= all && ours.iter().all(|line| line.contains("metric 20 "))
         })?;
-        must(
-            eventually(Duration::from_secs(20), || managed(&daemons[0])),
-            "not all clients are managed again",
-        )
+        must(eventually(LIMIT, || managed(&daemons[0])), "not all clients are managed again")
     })?;
     must(daemons[0].log_end().contains("option=metric"), "the log does not say why it restarted")?;
     undisturbed("restart in place for capture_device", &client, || {
@@ -161,22 +158,16 @@ fn restart() -> Outcome {
             let links = ip(&node, "link show");
             links.contains("capture7") && !links.contains("l3roam0")
         })?;
-        must(
-            eventually(Duration::from_secs(20), || managed(&daemons[0])),
-            "not all clients are managed again",
-        )
+        must(eventually(LIMIT, || managed(&daemons[0])), "not all clients are managed again")
     })?;
     must(daemons[0].running(), "the process has ended")?;
     let now = daemons[0].descriptors();
     must(now <= open, format!("{open} descriptors before, {now} after two restarts"))?;
     client.roam(Some(2));
     client.ask_gateway(true);
-    must(
-        eventually(Duration::from_secs(5), || served_by(&lab, &client, true, 2)),
-        "not handed over afterwards",
-    )?;
+    must(eventually(LIMIT, || served_by(&lab, &client, true, 2)), "not handed over afterwards")?;
     daemons[0].signal(libc::SIGTERM);
-    let status = daemons[0].wait(Duration::from_secs(5));
+    let status = daemons[0].wait(LIMIT);
     must(status.is_some_and(|status| status.success()), format!("ends with {status:?}"))
 }
 
@@ -191,7 +182,7 @@ fn signal_meanwhile() -> Outcome {
         daemon.signal(libc::SIGHUP);
         std::thread::sleep(after);
         daemon.signal(libc::SIGTERM);
-        let status = daemon.wait(Duration::from_secs(5));
+        let status = daemon.wait(LIMIT);
         must(
             status.is_some_and(|status| status.success()),
             format!("{after:?} after SIGHUP SIGTERM: ends with {status:?}"),

@@ -23,7 +23,7 @@ pub const NODES: usize = 4;
 /// The node that the correspondent is at.
 pub const MIDDLE: usize = 1;
 /// How long a client has for a handover.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = crate::measure::LIMIT;
 
 /// A client with a name.
 pub struct Guest {
@@ -80,7 +80,7 @@ fn broker(socket: &std::path::Path) -> Broker {
 fn start(lab: &Lab, node: usize, bus: &std::path::Path) -> Daemon {
     let daemon = Daemon::spawn(lab, node, Kind::Ours, &["--ubus-socket", &bus.display().to_string()]);
     let answers = || daemon.ask("get_meshifs").is_some_and(|answer| !answer.is_empty());
-    let up = eventually(Duration::from_secs(5), answers);
+    let up = eventually(PATIENCE, answers);
     assert!(up, "l3roamd at {} does not answer:\n{}", lab.nodes[node], daemon.log_end());
     daemon
 }
