@@ -69,6 +69,21 @@ pub fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// Sets the flags of the loop-back interface to what they are. The kernel takes its lock of all network settings for it.
+pub fn touch_loopback() -> io::Result<()> {
+    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+    // SAFETY: ifreq is integers and a union of such; all zero is a value of it.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = *from as libc::c_char;
+    }
+    for order in [libc::SIOCGIFFLAGS, libc::SIOCSIFFLAGS] {
+        // SAFETY: both read and write one ifreq, which `request` is; the first one writes the flags that the second one reads.
+        check(unsafe { libc::ioctl(socket.as_raw_fd(), order as _, &raw mut request) })?;
+    }
+    Ok(())
+}
+
 /// Waits until one of the descriptors can be read, or for `timeout`. Gives those that can.
 pub fn readable(descriptors: &[i32], timeout: Duration) -> Vec<bool> {
     let mut polled: Vec<libc::pollfd> =
