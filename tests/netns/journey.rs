@@ -2,11 +2,9 @@
 //! the new node claims and how soon the old one's route changes.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::claims::Claims;
 use crate::client::Client;
 use crate::lab::Lab;
 use crate::measure::{
@@ -16,16 +14,12 @@ use crate::probe::{Flow, INTERVAL};
 use crate::relay::{Air, Loss};
 use crate::roam::{PROMPT, attach, served_by};
 use crate::routing::Routing;
-use crate::sys::{self, PacketSocket};
+use crate::sys;
 use crate::trail::Trail;
 use crate::watch::{DRAINED, SERVED, What};
 
 /// The intercom's port.
 const INTERCOM: [u8; 2] = 5523_u16.to_be_bytes();
-/// The type byte of a CLAIM.
-const CLAIM: u8 = 1;
-/// The traffic class of control messages.
-const NETWORK_CONTROL: u8 = 0xc0;
 /// Times are noted by threads that have to be woken: what was put on a client port so soon after the route's change may have been
 /// before it.
 const NOISE: Duration = Duration::from_millis(2);
@@ -35,75 +29,6 @@ pub fn intercom_type(frame: &[u8]) -> Option<u8> {
     let is_udp = frame.get(12..14)? == [0x86, 0xdd] && *frame.get(20)? == 17;
     // Behind Ethernet, IPv6 and UDP: version, ttl, type.
     if is_udp && frame.get(56..58)? == INTERCOM { frame.get(64).copied() } else { None }
-}
-
-/// The traffic class of an IPv6 packet in an Ethernet frame.
-fn traffic_class(frame: &[u8]) -> Option<u8> {
-    Some(frame.get(14)? << 4 | frame.get(15)? >> 4)
-}
-
-/// A CLAIM that passed a mesh interface.
-struct Sight {
-    at: Duration,
-    node: usize,
-    out: bool,
-    class: Option<u8>,
-}
-
-/// All CLAIMs that passed mesh interfaces.
-struct Claims {
-    seen: Arc<Mutex<Vec<Sight>>>,
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Claims {
-    fn watch(lab: &Lab) -> Self {
-        let mut claims =
-            Self { seen: Arc::default(), stop: Arc::new(AtomicBool::new(false)), threads: Vec::new() };
-        for (node, name) in lab.nodes.iter().enumerate() {
-            for interface in lab.mesh_interfaces(node) {
-                let socket = PacketSocket::open(name, &interface);
-                let (seen, stop) = (Arc::clone(&claims.seen), Arc::clone(&claims.stop));
-                claims.threads.push(std::thread::spawn(move || {
-                    let mut buffer = vec![0; 2048];
-                    while !stop.load(Ordering::Relaxed) {
-                        let Some((frame, out)) = socket.receive(&mut buffer, Duration::from_millis(50))
-                        else {
-                            continue;
-                        };
-                        if intercom_type(frame) == Some(CLAIM) {
-                            let sight = Sight { at: sys::now(), node, out, class: traffic_class(frame) };
-                            seen.lock().unwrap_or_else(PoisonError::into_inner).push(sight);
-                        }
-                    }
-                }));
-            }
-        }
-        claims
-    }
-
-    /// The first CLAIM since `since` that left a node, or came to it.
-    fn first(&self, since: Duration, node: usize, out: bool) -> Option<Duration> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let times = seen.iter().filter(|sight| sight.at >= since && sight.node == node && sight.out == out);
-        times.map(|sight| sight.at).min()
-    }
-
-    /// Whether all were marked as network control.
-    fn are_marked(&self) -> bool {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.iter().all(|sight| sight.class == Some(NETWORK_CONTROL))
-    }
-}
-
-impl Drop for Claims {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
 }
 
 /// One move of the client.

@@ -23,6 +23,7 @@ mod bridge;
 #[allow(dead_code, reason = "shared with the tests of the client")]
 mod broker;
 mod capture;
+mod claims;
 mod client;
 mod crowd;
 mod daemon;
