@@ -28,6 +28,7 @@ mod client;
 mod crowd;
 mod daemon;
 mod demo;
+mod evidence;
 mod frames;
 mod hostile;
 mod isolate;
@@ -199,6 +200,7 @@ fn tests() -> Vec<Test> {
         relay::TESTS,
         lossless::TESTS,
         lossy::TESTS,
+        evidence::TESTS,
         throughput::TESTS,
         attach::TESTS,
         snooping::TESTS,
