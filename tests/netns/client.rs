@@ -78,28 +78,32 @@ impl Client {
 
     /// The same with another client's MAC.
     pub fn with_mac(lab: &mut Lab, number: u8, mac: Mac) -> Self {
-        let namespace = format!("client{number}");
+        Self::wired(lab, number, mac, |namespace, port| {
+            let link = format!("link add {port} type veth peer name eth0 netns {namespace}\n");
+            ip_batch("air", &link);
+        })
+    }
+
+    /// The same on a wire that `wire` makes between `eth0` in the client's namespace and a port in the air: it
+    /// gets the names of namespace and port.
+    pub fn wired(lab: &mut Lab, number: u8, mac: Mac, wire: impl FnOnce(&str, &str)) -> Self {
+        let (namespace, port) = (format!("client{number}"), format!("sta{number}"));
         lab.add_namespace(&namespace);
         let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 1, u16::from(number));
         let v4 = Ipv4Addr::new(10, 42, 1, number);
-        ip_batch(
-            "air",
-            &format!(
-                "link add sta{number} type veth peer name eth0 address {mac} netns {namespace}\n\
-                 link set sta{number} up\n"
-            ),
-        );
+        wire(&namespace, &port);
+        ip_batch("air", &format!("link set {port} up\n"));
         let gateway = GATEWAY_MAC.link_local();
         ip_batch(
             &namespace,
             &format!(
-                "link set eth0 up\naddr add {v6}/64 dev eth0 nodad\naddr add {v4}/16 dev eth0\n\
+                "link set eth0 address {mac}\nlink set eth0 up\naddr add {v6}/64 dev eth0 nodad\naddr add {v4}/16 dev eth0\n\
                  neigh replace {gateway} lladdr {GATEWAY_MAC} dev eth0\n\
                  neigh replace {GATEWAY4} lladdr {GATEWAY_MAC} dev eth0\n\
                  route add default via {gateway} dev eth0\nroute add default via {GATEWAY4}\n"
             ),
         );
-        let port = Port::new(lab, &format!("sta{number}"));
+        let port = Port::new(lab, &port);
         let raw = PacketSocket::open(&namespace, "eth0");
         Self { namespace, mac, v6, v4, port, raw }
     }

@@ -28,6 +28,7 @@ mod client;
 mod crowd;
 mod daemon;
 mod demo;
+mod dozing;
 mod evidence;
 mod frames;
 mod hostile;
@@ -201,6 +202,7 @@ fn tests() -> Vec<Test> {
         lossless::TESTS,
         lossy::TESTS,
         evidence::TESTS,
+        dozing::TESTS,
         throughput::TESTS,
         attach::TESTS,
         snooping::TESTS,
