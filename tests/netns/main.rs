@@ -48,6 +48,7 @@ mod peer;
 mod pool;
 mod probe;
 mod relay;
+mod repair;
 mod roam;
 #[path = "../luci/router.rs"]
 #[allow(dead_code, reason = "shared with tests/luci")]
@@ -203,6 +204,7 @@ fn tests() -> Vec<Test> {
         lossy::TESTS,
         evidence::TESTS,
         dozing::TESTS,
+        repair::TESTS,
         throughput::TESTS,
         attach::TESTS,
         snooping::TESTS,
