@@ -49,6 +49,7 @@ mod pool;
 mod probe;
 mod relay;
 mod repair;
+mod rivals;
 mod roam;
 #[path = "../luci/router.rs"]
 #[allow(dead_code, reason = "shared with tests/luci")]
@@ -205,6 +206,7 @@ fn tests() -> Vec<Test> {
         evidence::TESTS,
         dozing::TESTS,
         repair::TESTS,
+        rivals::TESTS,
         throughput::TESTS,
         attach::TESTS,
         snooping::TESTS,
