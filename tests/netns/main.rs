@@ -63,6 +63,7 @@ mod throughput;
 mod trail;
 mod ubus;
 mod uci;
+mod visits;
 mod watch;
 
 use std::process::ExitCode;
@@ -205,6 +206,7 @@ fn tests() -> Vec<Test> {
         lossy::TESTS,
         evidence::TESTS,
         dozing::TESTS,
+        visits::TESTS,
         repair::TESTS,
         rivals::TESTS,
         throughput::TESTS,
