@@ -3,6 +3,7 @@
 //! A client that asks from its link-local address leaves an entry in the kernel's neighbour table that no host
 //! route belongs to. Long after the client has left, the kernel asks for it (PROBE) or ages it (STALE).
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use crate::claims::Claims;
@@ -165,6 +166,8 @@ fn doubt(routing: Routing) -> Outcome {
     )
 }
 
+/// A host that is no client.
+const HOST: &str = "host";
 /// Where the second client interface of the first node is in the air.
 const SECOND_AIR: &str = "air-second";
 
@@ -254,16 +257,33 @@ fn two_interfaces() -> Outcome {
     must(lost.iter().sum::<usize>() == 0, format!("{lost:?} packets lost"))
 }
 
-/// A stay is shorter than the time after which a kernel asks for the entry of the one before. The pause that a roam adds is measured beside that of a flow to a client that stays.
+/// A host at the second node that no daemon has to do with. Its address.
+fn add_host(lab: &mut Lab) -> Ipv6Addr {
+    lab.add_namespace(HOST);
+    ip_batch(
+        &lab.nodes[1],
+        &format!(
+            "link add lan1 type veth peer name eth0 netns {HOST}\nlink set lan1 up\n\
+             addr add 2001:db8:d::1/64 dev lan1 nodad\n"
+        ),
+    );
+    ip_batch(
+        HOST,
+        "link set eth0 up\naddr add 2001:db8:d::2/64 dev eth0 nodad\nroute add default via 2001:db8:d::1\n",
+    );
+    Ipv6Addr::new(0x2001, 0xdb8, 0xd, 0, 0, 0, 0, 2)
+}
+
+/// A stay is shorter than the time after which a kernel asks for the entry of the one before. The pause that a roam adds is measured beside that of a flow to a host that stays.
 fn every_3_s() -> Outcome {
     let mut lab = Lab::new(Plan::default());
     let daemons = Daemon::start_all(&lab, Kind::Ours);
-    let (client, idle) = (Client::new(&mut lab, 1), Client::new(&mut lab, 2));
-    attach(&lab, &idle, true, 1)?;
+    let client = Client::new(&mut lab, 1);
+    let host = add_host(&mut lab);
     attach(&lab, &client, true, 0)?;
     std::thread::sleep(Duration::from_secs(2));
-    let [flow, idle] = [&client, &idle].map(|client| {
-        let flow = Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL);
+    let [flow, idle] = [(client.v6, client.namespace.as_str()), (host, HOST)].map(|(address, echo)| {
+        let flow = Flow::start(address.into(), Some(echo), INTERVAL);
         let flows = eventually(Duration::from_secs(5), || flow.first_return(Duration::ZERO).is_some());
         flows.then_some(flow)
     });
