@@ -131,7 +131,7 @@ fn doubt(routing: Routing) -> Outcome {
     std::thread::sleep(Duration::from_secs(3));
     let claims = Claims::watch(&lab);
     let before = refusals(&daemons);
-    let mut returns = Returns::default();
+    let (mut returns, mut entries) = (Returns::default(), false);
     for round in 0..rounds {
         let (from, to) = if round % 2 == 0 { (0, 2) } else { (2, 0) };
         for client in &clients {
@@ -147,6 +147,9 @@ fn doubt(routing: Routing) -> Outcome {
             let here = eventually(Duration::from_secs(10), || served_by(&lab, client, true, to));
             must(here, format!("client {} is never served at {}", client.mac, lab.nodes[to]))?;
         }
+        let forgotten =
+            || clients.iter().all(|client| !knows_link_local(&lab, from, lab.client_interface(), client));
+        entries |= !eventually(Duration::from_secs(3), forgotten);
         std::thread::sleep(watched);
         for (client, left) in clients.iter().zip(left) {
             returns.add(&lab, &claims, client, from, left);
@@ -159,6 +162,7 @@ fn doubt(routing: Routing) -> Outcome {
     );
     returns.judge()?;
     must(refused == 0, format!("{refused} claims were refused"))?;
+    must(!entries, "the kernel of a node that was left keeps an entry for a link-local address")?;
     let last = if rounds % 2 == 0 { 0 } else { 2 };
     must(
         clients.iter().all(|client| served_by(&lab, client, true, last)),
