@@ -96,7 +96,7 @@ fn dozing() -> Outcome {
     let mut result = Ok(());
     // One flow at a time: all are numbered from 0, and the air knows them by number.
     let flow = Flow::start(clients[0].v6.into(), Some(&clients[0].namespace), INTERVAL * 2);
-    must(eventually(Duration::from_secs(5), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    must(eventually(Duration::from_secs(30), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
     let (air, claims) = (Air::watch(&lab), Claims::watch(&lab));
     std::thread::sleep(Duration::from_millis(300));
     let (start, before) = (sys::now(), refusals(&daemons));
@@ -111,7 +111,7 @@ fn dozing() -> Outcome {
             left.push(sys::now());
             client.roam(Some(to));
             client.ask_gateway(true);
-            let here = eventually(Duration::from_secs(10), || served_by(&lab, client, true, to));
+            let here = eventually(Duration::from_secs(30), || served_by(&lab, client, true, to));
             must(here, format!("{} is never served at {}", client.mac, lab.nodes[to]))?;
             std::thread::sleep(Duration::from_millis(300));
         }

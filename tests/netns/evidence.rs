@@ -107,7 +107,7 @@ pub fn ask_from_link_local(lab: &Lab, node: usize, interface: &str, client: &Cli
     if knows_link_local(lab, node, interface, client) {
         ip(&lab.nodes[node], &format!("-6 neigh del {} dev {interface}", client.mac.link_local()));
     }
-    let known = eventually(Duration::from_secs(5), || {
+    let known = eventually(Duration::from_secs(30), || {
         client.ask_gateway_from(client.mac.link_local());
         std::thread::sleep(Duration::from_millis(20));
         knows_link_local(lab, node, interface, client)
@@ -144,12 +144,12 @@ fn doubt(routing: Routing) -> Outcome {
             left.push(sys::now());
             client.roam(Some(to));
             client.ask_gateway(true);
-            let here = eventually(Duration::from_secs(10), || served_by(&lab, client, true, to));
+            let here = eventually(Duration::from_secs(30), || served_by(&lab, client, true, to));
             must(here, format!("client {} is never served at {}", client.mac, lab.nodes[to]))?;
         }
         let forgotten =
             || clients.iter().all(|client| !knows_link_local(&lab, from, lab.client_interface(), client));
-        entries |= !eventually(Duration::from_secs(3), forgotten);
+        entries |= !eventually(Duration::from_secs(10), forgotten);
         std::thread::sleep(watched);
         for (client, left) in clients.iter().zip(left) {
             returns.add(&lab, &claims, client, from, left);
@@ -229,7 +229,7 @@ fn two_interfaces() -> Outcome {
     let client = Client::new(&mut lab, 1);
     attach(&lab, &client, true, 0)?;
     let flow = Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL * 2);
-    must(eventually(Duration::from_secs(5), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
+    must(eventually(Duration::from_secs(30), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
     let routed = |interface: &str| {
         let routes = ip(&lab.nodes[0], &format!("-6 route show {} proto {SERVED}", client.v6));
         routes.contains(&format!("dev {interface} "))
@@ -243,7 +243,7 @@ fn two_interfaces() -> Outcome {
         let air = if to == "ap1" { SECOND_AIR } else { "air-a" };
         ip("air", &format!("link set sta1 master {air}"));
         client.ask_gateway(true);
-        must(eventually(Duration::from_secs(5), || routed(to)), format!("never routed to {to}"))?;
+        must(eventually(Duration::from_secs(30), || routed(to)), format!("never routed to {to}"))?;
         let here = sys::now();
         while sys::now() < here + watched {
             std::thread::sleep(Duration::from_millis(50));
@@ -288,7 +288,7 @@ fn every_3_s() -> Outcome {
     std::thread::sleep(Duration::from_secs(2));
     let [flow, idle] = [(client.v6, client.namespace.as_str()), (host, HOST)].map(|(address, echo)| {
         let flow = Flow::start(address.into(), Some(echo), INTERVAL);
-        let flows = eventually(Duration::from_secs(5), || flow.first_return(Duration::ZERO).is_some());
+        let flows = eventually(Duration::from_secs(30), || flow.first_return(Duration::ZERO).is_some());
         flows.then_some(flow)
     });
     let (Some(flow), Some(idle)) = (flow, idle) else { return must(false, "no traffic") };
@@ -302,7 +302,7 @@ fn every_3_s() -> Outcome {
         let there = client.roam(Some(node));
         client.ask_gateway_from(client.mac.link_local());
         client.ask_gateway(true);
-        let here = eventually(Duration::from_secs(10), || served_by(&lab, &client, true, node));
+        let here = eventually(Duration::from_secs(30), || served_by(&lab, &client, true, node));
         must(here, format!("never served at {} alone", lab.nodes[node]))?;
         std::thread::sleep((moved + Duration::from_secs(3)).saturating_sub(sys::now()));
         moves.push(moved);

@@ -8,7 +8,7 @@ use crate::lab::{Lab, Plan};
 use crate::measure::{Outcome, eventually, measure, must};
 use crate::probe::{Flow, INTERVAL};
 use crate::relay::{Air, Loss, way};
-use crate::roam::attach;
+use crate::roam::{attach, served_by};
 use crate::routing::Routing;
 use crate::{Needs, Test, sys};
 
@@ -44,7 +44,10 @@ fn visits(routing: Routing) -> Outcome {
     let mut moves = Vec::new();
     for node in way(20) {
         moves.push(sys::now());
-        attach(&lab, &client, true, node)?;
+        client.roam(Some(node));
+        client.ask_gateway(true);
+        let here = eventually(Duration::from_secs(30), || served_by(&lab, &client, true, node));
+        must(here, format!("the client is never served at {}", lab.nodes[node]))?;
         std::thread::sleep(VISIT);
     }
     let end = sys::now();
