@@ -7,8 +7,7 @@ use crate::daemon::{Daemon, Kind};
 use crate::lab::{Lab, Plan};
 use crate::measure::{Outcome, eventually, measure, must};
 use crate::probe::{Flow, INTERVAL};
-use crate::relay::{Air, Loss, way};
-use crate::roam::{attach, served_by};
+use crate::roam::served_by;
 use crate::routing::Routing;
 use crate::{Needs, Test, sys};
 
@@ -28,38 +27,57 @@ pub const TESTS: &[Test] = &[
 
 /// Twice the overlap: the route is drained for the first half of a visit.
 const VISIT: Duration = Duration::from_secs(20);
+/// What is lost so long after a move has nothing to do with the move itself, but with the end of the overlap.
+const LATE: Duration = Duration::from_secs(8);
+/// What is sent so soon before the next move may be on the air then.
+const AIR: Duration = Duration::from_secs(1);
+/// Clients that move one after the other: the routing daemons tell each other all they know now and then, and each
+/// client meets another moment of that.
+const CLIENTS: u8 = 4;
+
+/// The node of the `turn`th visit: from end to end.
+fn node(turn: u32) -> usize {
+    if turn.is_multiple_of(2) { 0 } else { 2 }
+}
 
 fn visits(routing: Routing) -> Outcome {
     let mut lab = Lab::new(Plan { routing, ..Plan::default() });
     let _daemons = Daemon::start_all(&lab, Kind::Ours);
-    let client = Client::new(&mut lab, 1);
-    attach(&lab, &client, true, 0)?;
-    lab.await_mesh_route(1, client.v6.into());
-    let flow = Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL * 2);
-    must(eventually(Duration::from_secs(30), || flow.first_return(Duration::ZERO).is_some()), "no traffic")?;
-    std::thread::sleep(VISIT);
-    let air = Air::watch(&lab);
-    std::thread::sleep(Duration::from_millis(300));
-    let start = sys::now();
-    let mut moves = Vec::new();
-    for node in way(20) {
-        moves.push(sys::now());
-        client.roam(Some(node));
-        client.ask_gateway(true);
-        let here = eventually(Duration::from_secs(30), || served_by(&lab, &client, true, node));
-        must(here, format!("the client is never served at {}", lab.nodes[node]))?;
-        std::thread::sleep(VISIT);
+    let clients: Vec<Client> = (1..=CLIENTS).map(|number| Client::new(&mut lab, number)).collect();
+    let flow = |client: &Client| Flow::start(client.v6.into(), Some(&client.namespace), INTERVAL * 4);
+    let (mut flows, mut lost) = (Vec::new(), Vec::new());
+    let mut moves: Vec<Vec<Duration>> = vec![Vec::new(); clients.len()];
+    let visits = 20;
+    for turn in 0..=visits {
+        let began = sys::now();
+        for (number, client) in clients.iter().enumerate() {
+            let due = began + VISIT / u32::from(CLIENTS) * number as u32;
+            std::thread::sleep(due.saturating_sub(sys::now()));
+            moves[number].push(sys::now());
+            client.roam(Some(node(turn)));
+            client.ask_gateway(true);
+            let here = eventually(Duration::from_secs(30), || served_by(&lab, client, true, node(turn)));
+            must(here, format!("{} is never served at {}", client.mac, lab.nodes[node(turn)]))?;
+            if turn == 0 {
+                flows.push(flow(client));
+            }
+        }
+        std::thread::sleep((began + VISIT).saturating_sub(sys::now()));
     }
-    let end = sys::now();
-    std::thread::sleep(Duration::from_secs(1));
-    let loss = Loss::count(&flow, start, end, &moves, &air.stop());
-    loss.tell(&format!("20 visits of 20 s, {routing:?}"));
-    let lost_late: Vec<usize> =
-        moves.iter().map(|moved| flow.report(*moved + VISIT * 2 / 5, *moved + VISIT).lost).collect();
-    measure(&format!("lost later than 8 s after the move, {routing:?}"), format!("{lost_late:?}"));
-    must(
-        lost_late.iter().sum::<usize>() == 0,
-        format!("{lost_late:?} packets lost at the end of the overlap"),
-    )?;
-    must(loss.lost_down + loss.lost_up == 0, format!("{} packets lost", loss.lost_down + loss.lost_up))
+    std::thread::sleep(VISIT);
+    for (flow, moves) in flows.iter().zip(&moves) {
+        // The first visit begins before there is traffic.
+        for moved in &moves[1..] {
+            let report = flow.report(*moved + LATE, *moved + VISIT - AIR);
+            must(report.sent > 0, "nothing was sent at the end of the overlap")?;
+            lost.push(report.lost);
+        }
+    }
+    let affected = lost.iter().filter(|lost| **lost > 0).count();
+    let all: usize = lost.iter().sum();
+    measure(
+        &format!("visits of {VISIT:.0?} with returns, {routing:?}"),
+        format!("{all} packets lost at the end of the overlap of {affected} of {} visits", lost.len()),
+    );
+    must(all == 0, format!("{all} packets lost at the end of the overlap of {affected} visits"))
 }
