@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::lab::{Lab, mesh_mac, node_address};
+use crate::lab::{Lab, node_address};
 use crate::sys::PacketSocket;
+use crate::topology::mesh_mac;
 
 const NAMES: [&str; 5] = ["SEEK", "CLAIM", "INFO", "ACK", "RELAY"];
 
@@ -29,9 +30,8 @@ impl Capture {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         for (node, name) in lab.nodes.iter().enumerate() {
-            for interface in lab.mesh_interfaces(node) {
-                let socket = PacketSocket::open(name, &interface);
-                let link: usize = interface.trim_start_matches("mesh").parse().expect("meshN");
+            for (link, _) in lab.topology.links_of(node) {
+                let socket = PacketSocket::open(name, &format!("mesh{link}"));
                 let own = [node_address(node), mesh_mac(node, link).link_local()];
                 let (counts, stop) = (Arc::clone(&counts), Arc::clone(&stop));
                 threads.push(std::thread::spawn(move || count(&socket, &own, &counts, &stop)));

@@ -1,4 +1,5 @@
-//! The mesh of a test: nodes in a chain, their bridges, the air between them and the clients, a correspondent.
+//! The mesh of a test: nodes in a chain or a grid (see `topology`), their bridges, the air between them and the clients, a
+//! correspondent.
 //!
 //! ```text
 //!            corr (2001:db8:b::2)
@@ -24,7 +25,8 @@ use l3roamd::net::{Mac, Prefix};
 
 use crate::routing::Routing;
 use crate::sys;
-use crate::watch::{Hop, Hops, Watch};
+use crate::topology::{Shape, Topology, mesh_mac};
+use crate::watch::Watch;
 
 /// The client prefixes.
 pub const CLIENT_PREFIX: &str = "2001:db8:c::/64";
@@ -48,6 +50,8 @@ static NEXT: AtomicUsize = AtomicUsize::new(0);
 pub struct Plan {
     /// How many nodes.
     pub nodes: usize,
+    /// How they are connected.
+    pub shape: Shape,
     /// The client interface is the bridge itself, as against a veth plugged into it (Gluon's local-node).
     pub bridge_itself: bool,
     /// The client bridges snoop multicast and query.
@@ -58,7 +62,13 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { nodes: 3, bridge_itself: false, snooping: false, routing: Routing::Ideal }
+        Self {
+            nodes: 3,
+            shape: Shape::Chain,
+            bridge_itself: false,
+            snooping: false,
+            routing: Routing::Ideal,
+        }
     }
 }
 
@@ -68,6 +78,8 @@ pub struct Lab {
     pub plan: Plan,
     /// Names of the nodes' namespaces.
     pub nodes: Vec<String>,
+    /// The links between them.
+    pub topology: Topology,
     /// What is seen of all nodes.
     pub watch: Watch,
     /// For sockets and configurations.
@@ -105,15 +117,6 @@ pub fn node_address(node: usize) -> Ipv6Addr {
     Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, node as u16 + 1)
 }
 
-/// The MAC address of a node's end of a mesh link; link `n` is between node `n` and its follower.
-pub fn mesh_mac(node: usize, link: usize) -> Mac {
-    Mac([2, 0x0a, 0, node as u8, 0, link as u8])
-}
-
-fn mesh_address4(node: usize, link: usize) -> Ipv4Addr {
-    Ipv4Addr::new(172, 31, link as u8, if node == link { 1 } else { 2 })
-}
-
 impl Lab {
     /// Builds the mesh and starts its routing.
     pub fn new(plan: Plan) -> Self {
@@ -134,16 +137,17 @@ impl Lab {
         for node in 0..plan.nodes {
             build_node(&plan, &nodes, node);
         }
-        for link in 0..plan.nodes - 1 {
-            connect(&nodes, link);
+        let topology = Topology::new(plan.shape, plan.nodes);
+        for link in 0..topology.count() {
+            topology.connect(&nodes, link);
         }
         build_correspondent(&nodes[1]);
-        let hops = hops(&nodes);
-        static_routes(&plan, &nodes, &hops);
+        let hops = topology.hops(&nodes);
+        topology.install_static_routes(plan.routing, &nodes, &hops);
         let node_client: Prefix = NODE_CLIENT_PREFIX.parse().expect("a prefix");
         let watch = Watch::start(&nodes, hops, node_client, matches!(plan.routing, Routing::Ideal));
-        let routing = plan.routing.start(&nodes, &run);
-        let lab = Self { plan, nodes, watch, run, namespaces, routing };
+        let routing = plan.routing.start(&nodes, &topology, &run);
+        let lab = Self { plan, nodes, topology, watch, run, namespaces, routing };
         lab.await_routing();
         lab
     }
@@ -155,7 +159,7 @@ impl Lab {
 
     /// The mesh interfaces of a node.
     pub fn mesh_interfaces(&self, node: usize) -> Vec<String> {
-        mesh_links(self.plan.nodes, node).into_iter().map(|link| format!("mesh{link}")).collect()
+        self.topology.interfaces(node)
     }
 
     /// Sends a signal to the routing daemons of all nodes.
@@ -178,21 +182,22 @@ impl Lab {
         self.namespaces.push(name.to_owned());
     }
 
-    /// Deletes and makes again the mesh link between a node and its follower.
+    /// Deletes and makes again a mesh link.
     pub fn renew_mesh_link(&self, link: usize) {
-        ip(&self.nodes[link], &format!("link del mesh{link}"));
+        ip(&self.nodes[self.topology.ends(link)[0]], &format!("link del mesh{link}"));
         std::thread::sleep(Duration::from_millis(300));
-        connect(&self.nodes, link);
+        self.topology.connect(&self.nodes, link);
         self.link_replaced();
     }
 
     /// Puts other devices of the same name in the place of a mesh link: `make` is called for each of its two nodes.
     pub fn replace_mesh_link(&self, link: usize, mut make: impl FnMut(&str, &str)) {
         let name = format!("mesh{link}");
-        ip(&self.nodes[link], &format!("link del {name}"));
-        for node in [link, link + 1] {
+        let ends = self.topology.ends(link);
+        ip(&self.nodes[ends[0]], &format!("link del {name}"));
+        for node in ends {
             make(&self.nodes[node], &name);
-            let (mac, address) = (mesh_mac(node, link), mesh_address4(node, link));
+            let (mac, address) = (mesh_mac(node, link), self.topology.address4(node, link));
             ip_batch(
                 &self.nodes[node],
                 &format!(
@@ -204,8 +209,8 @@ impl Lab {
     }
 
     fn link_replaced(&self) {
-        let hops = hops(&self.nodes);
-        static_routes(&self.plan, &self.nodes, &hops);
+        let hops = self.topology.hops(&self.nodes);
+        self.topology.install_static_routes(self.plan.routing, &self.nodes, &hops);
         self.watch.set_hops(hops);
     }
 
@@ -251,8 +256,7 @@ impl Lab {
         }
         // Neighbour resolution of the links is not what is measured.
         for (node, name) in self.nodes.iter().enumerate() {
-            for link in mesh_links(self.nodes.len(), node) {
-                let other = if node == link { node + 1 } else { node - 1 };
+            for (link, other) in self.topology.links_of(node) {
                 let address = IpAddr::V6(mesh_mac(other, link).link_local());
                 let _ = Command::new("ip")
                     .args(["-n", name, "neigh", "replace", &address.to_string()])
@@ -290,11 +294,6 @@ fn add_namespace(name: &str) {
             ("net/ipv4/conf/default/rp_filter", "0"),
         ],
     );
-}
-
-/// The links of a node.
-pub fn mesh_links(nodes: usize, node: usize) -> Vec<usize> {
-    [node.checked_sub(1), (node + 1 < nodes).then_some(node)].into_iter().flatten().collect()
 }
 
 fn bridge(plan: &Plan, node: usize) -> String {
@@ -343,24 +342,6 @@ fn build_node(plan: &Plan, nodes: &[String], node: usize) {
     );
 }
 
-fn connect(nodes: &[String], link: usize) {
-    let (near, far) = (&nodes[link], &nodes[link + 1]);
-    ip_batch(
-        near,
-        &format!(
-            "link add mesh{link} address {} type veth peer name mesh{link} address {} netns {far}\n\
-             addr add {}/30 dev mesh{link}\nlink set mesh{link} up\n",
-            mesh_mac(link, link),
-            mesh_mac(link + 1, link),
-            mesh_address4(link, link)
-        ),
-    );
-    ip_batch(
-        far,
-        &format!("addr add {}/30 dev mesh{link}\nlink set mesh{link} up\n", mesh_address4(link + 1, link)),
-    );
-}
-
 fn build_correspondent(node: &str) {
     ip_batch(
         node,
@@ -374,43 +355,4 @@ fn build_correspondent(node: &str) {
         "link set eth0 up\naddr add 2001:db8:b::2/64 dev eth0 nodad\naddr add 192.168.77.2/24 dev eth0\n\
          route add default via 2001:db8:b::1\nroute add default via 192.168.77.1\n",
     );
-}
-
-fn hops(nodes: &[String]) -> Vec<Hops> {
-    let hop = |node: usize, other: usize| {
-        let link = node.min(other);
-        let index = sys::inside(&nodes[node], || sys::interface_index(&format!("mesh{link}")));
-        Hop {
-            interface: index.expect("the mesh interface exists"),
-            v6: mesh_mac(other, link).link_local(),
-            v4: mesh_address4(other, link),
-        }
-    };
-    let last = nodes.len() - 1;
-    let towards = |node: usize| {
-        [node.checked_sub(1).map(|other| hop(node, other)), (node < last).then(|| hop(node, node + 1))]
-    };
-    (0..nodes.len()).map(towards).collect()
-}
-
-/// Routes that no roaming changes: to the correspondent's network, and without a routing daemon to the nodes.
-fn static_routes(plan: &Plan, nodes: &[String], hops: &[Hops]) {
-    for (node, name) in nodes.iter().enumerate() {
-        let mut commands = String::new();
-        let mut add = |v6: &str, v4: &str, other: usize| {
-            let Some(hop) = hops[node][usize::from(other > node)] else { return };
-            let device = format!("dev mesh{}", node.min(if other > node { node + 1 } else { node - 1 }));
-            let _ = writeln!(commands, "route replace {v6} via {} {device}", hop.v6);
-            let _ = writeln!(commands, "route replace {v4} via {} {device}", hop.v4);
-        };
-        if node != 1 {
-            add("2001:db8:b::/64", "192.168.77.0/24", 1);
-        }
-        if matches!(plan.routing, Routing::Ideal) {
-            for other in (0..nodes.len()).filter(|other| *other != node) {
-                add(&format!("{}/128", node_address(other)), &format!("10.255.0.{}/32", other + 1), other);
-            }
-        }
-        ip_batch(name, &commands);
-    }
 }

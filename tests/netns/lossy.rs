@@ -66,7 +66,7 @@ impl Wire {
     /// Puts wires in the place of all mesh links.
     pub fn replace_all(lab: &Lab, percent: u64, seed: u64) -> Vec<Self> {
         let replace = |link| Self::replace(lab, link, percent, seed.wrapping_add(link as u64));
-        let wires = (0..lab.nodes.len() - 1).map(replace).collect();
+        let wires = (0..lab.topology.count()).map(replace).collect();
         lab.await_routing();
         wires
     }

@@ -60,6 +60,7 @@ mod snippets;
 mod snooping;
 mod sys;
 mod throughput;
+mod topology;
 mod trail;
 mod ubus;
 mod uci;

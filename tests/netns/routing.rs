@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use l3roamd::openwrt::uci::parser::{self, Value};
 
-use crate::lab::mesh_links;
+use crate::topology::Topology;
 
 /// Where babeld tells what it knows, at every node on ::1.
 pub const BABELD_PORT: u16 = 33123;
@@ -49,14 +49,18 @@ pub enum Routing {
 
 impl Routing {
     /// Starts the daemons of all nodes.
-    pub fn start(self, nodes: &[String], run: &Path) -> Vec<Child> {
-        match self {
-            Self::Ideal => Vec::new(),
-            Self::Bird => nodes.iter().enumerate().map(|(node, name)| bird(node, name, run)).collect(),
-            Self::Babeld => nodes.iter().map(|name| babeld(name, run, true)).collect(),
-            Self::BabeldUnreflected => nodes.iter().map(|name| babeld(name, run, false)).collect(),
-            Self::Olsrd2 => (0..nodes.len()).map(|node| olsrd2(node, nodes, run)).collect(),
-        }
+    pub fn start(self, nodes: &[String], topology: &Topology, run: &Path) -> Vec<Child> {
+        let start = |(node, name): (usize, &String)| {
+            let interfaces = topology.interfaces(node);
+            Some(match self {
+                Self::Ideal => return None,
+                Self::Bird => bird(node, name, run),
+                Self::Babeld => babeld(name, &interfaces, run, true),
+                Self::BabeldUnreflected => babeld(name, &interfaces, run, false),
+                Self::Olsrd2 => olsrd2(node, name, &interfaces, run),
+            })
+        };
+        nodes.iter().enumerate().filter_map(start).collect()
     }
 }
 
@@ -108,16 +112,18 @@ fn bird_configuration(node: usize) -> String {
     format!("log stderr all;\n{}", text.replace(theirs, &ours))
 }
 
-/// What the manual recommends with the prefix beside, with or without the line that hands babeld's metrics to the kernel.
-fn babeld(name: &str, run: &Path, reflecting: bool) -> Child {
+/// What the manual recommends with the prefix beside and this node's interfaces in it, with or without the line that hands babeld's
+/// metrics to the kernel.
+fn babeld(name: &str, interfaces: &[String], run: &Path, reflecting: bool) -> Child {
     let configuration = run.join(format!("{name}.babeld.conf"));
-    // The manual's node has two links, a chain of four nodes a third.
-    let mut text = format!("redistribute ip {BESIDE} proto 4 allow\n{}interface mesh2\n", manual("babeld"));
-    if !reflecting {
-        text = text
-            .lines()
-            .filter(|line| !line.starts_with(REFLECT))
-            .fold(String::new(), |all, line| all + line + "\n");
+    let manual = manual("babeld");
+    let kept = |line: &&str| !line.starts_with("interface ") && (reflecting || !line.starts_with(REFLECT));
+    let mut text = format!("redistribute ip {BESIDE} proto 4 allow\n");
+    for line in manual.lines().filter(kept) {
+        let _ = writeln!(text, "{line}");
+    }
+    for interface in interfaces {
+        let _ = writeln!(text, "interface {interface}");
     }
     std::fs::write(&configuration, text).expect("a configuration");
     let path = |suffix: &str| run.join(format!("{name}.babeld.{suffix}")).display().to_string();
@@ -129,7 +135,7 @@ fn babeld(name: &str, run: &Path, reflecting: bool) -> Child {
 }
 
 /// What the manual recommends, in olsrd2's own form and with the devices of this node for OpenWrt's networks.
-fn olsrd2_configuration(node: usize, nodes: usize) -> String {
+fn olsrd2_configuration(node: usize, interfaces: &[String]) -> String {
     let theirs = ["fd00:1::1", "10.255.0.1"];
     let ours = [format!("fd00:1::{}", node + 1), format!("10.255.0.{}", node + 1)];
     let block = manual("/etc/config/olsrd2");
@@ -148,7 +154,7 @@ fn olsrd2_configuration(node: usize, nodes: usize) -> String {
         let network = section.option("ifname").map(|value| texts(value).concat());
         let names = match network.as_deref() {
             Some("loopback") => vec!["lo".to_owned()],
-            Some(_) => mesh_links(nodes, node).into_iter().map(|link| format!("mesh{link}")).collect(),
+            Some(_) => interfaces.to_vec(),
             None => section.option("name").map(texts).unwrap_or_default(),
         };
         let heads = if names.is_empty() {
@@ -170,11 +176,10 @@ fn olsrd2_configuration(node: usize, nodes: usize) -> String {
     text
 }
 
-fn olsrd2(node: usize, nodes: &[String], run: &Path) -> Child {
-    let name = &nodes[node];
+fn olsrd2(node: usize, name: &str, interfaces: &[String], run: &Path) -> Child {
     let configuration = run.join(format!("{name}.olsrd2.conf"));
     let lock = run.join(format!("{name}.olsrd2.lock"));
-    let text = olsrd2_configuration(node, nodes.len());
+    let text = olsrd2_configuration(node, interfaces);
     std::fs::write(&configuration, format!("[global]\nlockfile {}\n{text}", lock.display()))
         .expect("a configuration");
     let program = std::env::var("L3ROAMD_OLSRD2").expect("tests without it are ignored");

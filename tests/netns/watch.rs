@@ -4,7 +4,7 @@
 //! An address that only one node has is routed to that node. Where several have it, every other node takes the
 //! best by: protocol 158 before 159 (drained), then fewer hops, then the newer. A node that has a route of its own
 //! gets no copy, as routing daemons do (an own exported route suppresses the learnt one). Copies carry protocol 42
-//! and metric 32 and lead hop by hop along the chain.
+//! and metric 32 and lead hop by hop along a shortest way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -60,19 +60,23 @@ pub struct Event {
     pub came: bool,
 }
 
-/// The way from a node to its neighbour in the chain.
+/// The first hop of the way from a node to another.
 #[derive(Clone, Copy, Debug)]
 pub struct Hop {
+    /// The mesh link.
+    pub link: usize,
     /// Index of the mesh interface.
     pub interface: u32,
     /// The neighbour's link-local address.
     pub v6: Ipv6Addr,
     /// The neighbour's IPv4 address on the link.
     pub v4: Ipv4Addr,
+    /// How many hops the whole way has.
+    pub distance: usize,
 }
 
-/// A node's two neighbours, towards the first and towards the last node of the chain.
-pub type Hops = [Option<Hop>; 2];
+/// The first hop of a node's way to each node; none to itself.
+pub type Hops = Vec<Option<Hop>>;
 
 /// Table and metric of a route: with its destination they make its place.
 type Place = (u8, u32);
@@ -108,7 +112,7 @@ struct Sockets {
 }
 
 impl Watch {
-    /// Starts watching `nodes` (names of namespaces, in the order of the chain).
+    /// Starts watching `nodes` (names of namespaces, in their order).
     pub fn start(nodes: &[String], hops: Vec<Hops>, node_client: Prefix, copying: bool) -> Self {
         let state = State {
             present: vec![BTreeMap::new(); nodes.len()],
@@ -307,7 +311,7 @@ impl Sockets {
             if wanted == had {
                 continue;
             }
-            let hop = |to: usize| state.hops[node][usize::from(to > node)];
+            let hop = |to: usize| state.hops[node][to];
             match wanted.and_then(|to| hop(to).map(|hop| (to, hop))) {
                 Some((to, hop)) => {
                     self.send(node, RouteNetlinkMessage::NewRoute(copied(address, Some(hop))), NLM_F_CREATE);
@@ -369,7 +373,8 @@ impl State {
             let held = present.get(&address)?;
             let (what, Held { since, .. }) = held.iter().next()?;
             let drained = *what == What::Route(DRAINED);
-            Some((drained, holder.abs_diff(node), std::cmp::Reverse(*since), holder))
+            let distance = self.hops[node][holder].map_or(0, |hop| hop.distance);
+            Some((drained, distance, std::cmp::Reverse(*since), holder))
         });
         holders.min().map(|(.., holder)| holder)
     }

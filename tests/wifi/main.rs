@@ -31,6 +31,9 @@ mod routing;
 #[path = "../netns/sys.rs"]
 #[allow(dead_code, reason = "shared with tests/netns")]
 mod sys;
+#[path = "../netns/topology.rs"]
+#[allow(dead_code, reason = "shared with tests/netns")]
+mod topology;
 #[path = "../netns/watch.rs"]
 #[allow(dead_code, reason = "shared with tests/netns")]
 mod watch;
