@@ -80,6 +80,11 @@ pub(super) struct Targets {
 }
 
 impl Targets {
+    /// Both.
+    fn all(self) -> impl Iterator<Item = Ipv6Addr> {
+        [Some(self.first), self.second].into_iter().flatten()
+    }
+
     /// Where the transmission after `sent` others goes.
     fn after(&self, sent: u8) -> Ipv6Addr {
         self.second.filter(|_| sent % 2 == 1).unwrap_or(self.first)
@@ -298,8 +303,8 @@ impl Engine {
     pub(super) fn has_asked(&self, client: &Client, node: Ipv6Addr) -> bool {
         let Stay::Claiming(claim) = &client.stay else { return false };
         let own = self.config.node_client_prefix.node_client_address(client.mac);
-        let further = |target| target == own || self.peers.understands_tails(target);
-        claim.floods > 0 || claim.target.is_some_and(|target| target == node || further(target))
+        let reached = |target| target == node || target == own || self.peers.understands_tails(target);
+        claim.floods > 0 || claim.targets.is_some_and(|targets| targets.all().any(reached))
     }
 
     /// We serve the client: the claim ends, the node-client address is ours.

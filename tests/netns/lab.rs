@@ -62,13 +62,7 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self {
-            nodes: 3,
-            shape: Shape::Chain,
-            bridge_itself: false,
-            snooping: false,
-            routing: Routing::Ideal,
-        }
+        Self { nodes: 3, shape: Shape::Chain, bridge_itself: false, snooping: false, routing: Routing::Ideal }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who is a node: strangers are not believed, and no node waits.
 
-use super::super::relay::MAX_HOPS;
+use super::super::overlap::MAX_CHAIN;
 use super::super::stats::Counter;
 use super::*;
 
@@ -260,7 +260,7 @@ fn what_waits_is_bounded_and_strangers_do_not_displace_nodes() {
     // A large RELAY of an unknown node does not wait; nor does what nobody answered for a second.
     bench.pass_ms(1000);
     let other = Forged { source: node(OLD), sender: node(OLD), ..honest };
-    bench.forged(other, Body::Relay { hops: MAX_HOPS, sequence: 1, packet: vec![0; 2049] });
+    bench.forged(other, Body::Relay { hops: MAX_CHAIN, sequence: 1, packet: vec![0; 2049] });
     assert_eq!(bench.count(Counter::DropSenderUnknown), 5000 - 64 + 1);
     bench.forged(other, ack(mac(3)));
     bench.pass_ms(1000);
