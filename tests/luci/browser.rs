@@ -212,7 +212,7 @@ impl Browser {
             .eval(&format!("(() => {{ try {{ return !!({expression}); }} catch {{ return false; }} }})()"))
             != true
         {
-            if begin.elapsed() > Duration::from_secs(20) {
+            if begin.elapsed() > Duration::from_secs(60) {
                 let text = self.eval("document.body ? document.body.innerText : ''");
                 panic!("never true: {expression}\ncomplaints: {:?}\n{text}", self.complaints);
             }
