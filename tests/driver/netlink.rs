@@ -212,6 +212,10 @@ fn look_ups() {
         let client = dummy("client0");
         let mut kernel = open().await;
         sh("ip addr add 2001:db8:1::1/64 dev client0 nodad; ip addr add 10.1.0.1/16 dev client0");
+        // The kernel makes its own route a moment after the address.
+        sh(
+            "for turn in $(seq 600); do ip -6 route show table local | grep -q 2001:db8:1::1 && break; sleep 0.1; done",
+        );
         sh("ip -6 route add 2001:db8:2::1 dev client0 proto babel metric 1024");
         sh("ip -6 route add 2001:db8:2::2 dev client0 proto babel metric 65535");
         sh("ip -6 route add 2001:db8:2::3 dev l3roam0 proto 159 metric 16");

@@ -347,7 +347,7 @@ async fn captured(kernel: &mut Kernel, address: &str) -> Vec<u8> {
 /// Sends echo requests.
 fn ping(address: &str, count: u32) -> Child {
     Command::new("ping")
-        .args(["-n", "-c", &count.to_string(), "-i", "0.3", "-W", "5", address])
+        .args(["-n", "-c", &count.to_string(), "-i", "0.3", "-W", "60", address])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
