@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv6Addr, UdpSocket};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -36,6 +37,11 @@ pub const TESTS: &[Test] = &[
         diverted(From::Outside, true)
     }),
     ("a_client_roams_while_others_forge_packets_for_it", Needs::Nothing, roaming),
+    (
+        "the_firewall_of_a_node_stops_clients_that_forge_the_address_of_another_node",
+        Needs::Nft,
+        forged_source,
+    ),
 ];
 
 /// Between two forged packets.
@@ -315,6 +321,77 @@ fn diverted(from: From, dozes: bool) -> Outcome {
     let missed: Vec<_> =
         dropped.iter().filter(|(reason, count)| expected.contains(reason) && *count == 0).collect();
     must(missed.is_empty(), format!("not counted: {missed:?}"))
+}
+
+/// A client puts the address of a node into its packets. The node that it is a client of must not forward them.
+fn forged_source() -> Outcome {
+    let mut lab = Lab::new(Plan { bridge_itself: true, ..Plan::default() });
+    let _daemons = Daemon::start_all(&lab, Kind::Ours);
+    let (victim, attacker) = (Client::new(&mut lab, 1), Client::new(&mut lab, 2));
+    attach(&lab, &victim, true, 0)?;
+    attach(&lab, &attacker, true, 2)?;
+    let rules = lab.run.join("l3roamd.nft");
+    std::fs::write(&rules, manual_in_list("nftables")).expect("a file");
+    let loaded = Command::new("ip").args(["netns", "exec", &lab.nodes[2], "nft", "-f"]).arg(&rules).output();
+    let loaded = loaded.expect("ip starts");
+    must(loaded.status.success(), String::from_utf8_lossy(&loaded.stderr))?;
+    let start = sys::now();
+    let claim = Body::Claim { client: victim.mac, tail: Tail::default() };
+    let frame = udp_frame(&attacker, node_address(1), node_address(0), &forge(node_address(1), claim));
+    for _ in 0..20 {
+        attacker.send(&frame);
+        std::thread::sleep(PACE);
+    }
+    let listed = || {
+        let list = Command::new("ip")
+            .args(["netns", "exec", &lab.nodes[2], "nft", "list", "table", "inet", "l3roamd"])
+            .output();
+        String::from_utf8_lossy(&list.expect("ip starts").stdout).into_owned()
+    };
+    let counted = eventually(Duration::from_secs(5), || listed().contains("counter packets 20 "));
+    must(counted, format!("the rule has not counted 20 packets: {}", listed()))?;
+    let lost = lab.watch.events(start).iter().filter(|event| event.node == 0 && !event.came).count();
+    must(lost == 0 && served_by(&lab, &victim, true, 0), "a client has taken another client's routes away")?;
+    // Without the rule they arrive, and nothing tells them from those of the node.
+    ip_netns(&lab.nodes[2], &["nft", "delete", "table", "inet", "l3roamd"]);
+    attacker.send(&frame);
+    let gone = eventually(Duration::from_secs(5), || {
+        lab.watch.events(start).iter().any(|event| event.node == 0 && !event.came)
+    });
+    must(gone, "the test forges nothing that would be believed")
+}
+
+fn ip_netns(namespace: &str, words: &[&str]) {
+    let status =
+        Command::new("ip").args(["netns", "exec", namespace]).args(words).status().expect("ip starts");
+    assert!(status.success(), "{words:?}");
+}
+
+/// The block of the manual inside of a list.
+fn manual_in_list(name: &str) -> String {
+    let lines = include_str!("../../README.md").lines();
+    let block: Vec<&str> = lines
+        .skip_while(|line| !line.starts_with(&format!("        # {name}")))
+        .map_while(|line| line.strip_prefix("        "))
+        .collect();
+    assert!(!block.is_empty(), "the manual has no block # {name}");
+    block.join("\n") + "\n"
+}
+
+/// A datagram of the intercom as a client sends it to its gateway, from whatever address it says.
+fn udp_frame(client: &Client, source: Ipv6Addr, destination: Ipv6Addr, payload: &[u8]) -> Vec<u8> {
+    let length = (8 + payload.len()) as u16;
+    let mut frame = [&GATEWAY_MAC.0[..], &client.mac.0, &[0x86, 0xdd, 0x60, 0, 0, 0]].concat();
+    frame.extend(length.to_be_bytes());
+    frame.extend([17, 64]);
+    frame.extend(source.octets());
+    frame.extend(destination.octets());
+    frame.extend(PORT.to_be_bytes());
+    frame.extend(PORT.to_be_bytes());
+    frame.extend(length.to_be_bytes());
+    frame.extend([0, 0]);
+    frame.extend(payload);
+    with_checksum(frame)
 }
 
 fn roaming() -> Outcome {

@@ -92,6 +92,8 @@ enum Needs {
     LongBabeld,
     /// The OLSRv2 daemon of OONF.
     Olsrd2,
+    /// The kernel's and the program of nftables.
+    Nft,
     /// Links of a given rate.
     Shaping,
     C,
@@ -128,6 +130,7 @@ fn missing(needs: Needs) -> Option<String> {
         Needs::Olsrd2 if !routing::imports_routes() => {
             Some("set L3ROAMD_OLSRD2 to an olsrd2 with lan_import".into())
         }
+        Needs::Nft if !program("nft") => Some("needs nftables".into()),
         Needs::Shaping if !throughput::can_shape() => {
             Some("needs tc and the kernel's sch_tbf, sch_htb and cls_u32".into())
         }
