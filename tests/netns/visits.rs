@@ -37,7 +37,7 @@ const CLIENTS: u8 = 4;
 
 /// The node of the `turn`th visit: from end to end.
 fn node(turn: u32) -> usize {
-    if turn.is_multiple_of(2) { 0 } else { 2 }
+    if turn % 2 == 0 { 0 } else { 2 }
 }
 
 fn visits(routing: Routing) -> Outcome {
