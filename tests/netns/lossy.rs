@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::client::Client;
 use crate::daemon::{Daemon, Kind};
 use crate::journey::{intercom_type, travel};
 use crate::lab::{Lab, Plan};
 use crate::measure::{Outcome, bound, measure, must, percentile};
+use crate::random::{Random, seed};
 use crate::relay::way;
 use crate::routing::Routing;
 use crate::sys::{self, Tap};
@@ -38,16 +39,6 @@ pub const TESTS: &[Test] = &[
 /// The type byte of what is spared.
 const RELAY: u8 = 4;
 
-/// What chance begins with: another number for each mesh, so that what is tried again is not the same once more. `L3ROAMD_SEED` repeats a
-/// run, as far as the machine's own timing lets it.
-fn seed() -> u64 {
-    let wish = std::env::var("L3ROAMD_SEED").ok().and_then(|text| text.parse().ok());
-    wish.unwrap_or_else(|| {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        u64::from(now.subsec_nanos())
-    })
-}
-
 /// A mesh link that loses some of the control messages.
 pub struct Wire {
     counts: Arc<Counts>,
@@ -65,19 +56,19 @@ struct Counts {
 impl Wire {
     /// Puts wires in the place of all mesh links.
     pub fn replace_all(lab: &Lab, percent: u64, seed: u64) -> Vec<Self> {
-        let replace = |link| Self::replace(lab, link, percent, seed.wrapping_add(link as u64));
+        let replace = |link| Self::replace(lab, link, percent, Random::new(seed.wrapping_add(link as u64)));
         let wires = (0..lab.topology.count()).map(replace).collect();
         lab.await_routing();
         wires
     }
 
-    fn replace(lab: &Lab, link: usize, percent: u64, mut random: u64) -> Self {
+    fn replace(lab: &Lab, link: usize, percent: u64, mut random: Random) -> Self {
         let (counts, stop) = (Arc::<Counts>::default(), Arc::new(AtomicBool::new(false)));
         let mut taps = Vec::new();
         lab.replace_mesh_link(link, |node, name| taps.push(Tap::open(node, name)));
         let thread = std::thread::spawn({
             let (counts, stop) = (Arc::clone(&counts), Arc::clone(&stop));
-            move || carry(&taps, || chance(&mut random, percent), &counts, &stop)
+            move || carry(&taps, || random.chance(percent), &counts, &stop)
         });
         Self { counts, stop, thread: Some(thread) }
     }
@@ -98,15 +89,6 @@ impl Drop for Wire {
             let _ = thread.join();
         }
     }
-}
-
-/// SplitMix64: `true` in so many of a hundred cases.
-fn chance(state: &mut u64, percent: u64) -> bool {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (z ^ (z >> 31)) % 100 < percent
 }
 
 /// Carries frames between two ends until told to stop.

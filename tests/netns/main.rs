@@ -47,6 +47,7 @@ mod monitor;
 mod peer;
 mod pool;
 mod probe;
+mod random;
 mod relay;
 mod repair;
 mod rivals;
