@@ -75,7 +75,7 @@ pub fn isolate_with(variables: &[(&str, String)]) -> Result<(), String> {
 /// The programs that environment variables name, by absolute path.
 fn programs() -> Vec<(&'static str, Option<PathBuf>)> {
     let named = |name| std::env::var_os(name).map(|path| absolute(Path::new(&path)));
-    ["L3ROAMD_BIN", "L3ROAMD_C", "L3ROAMD_BABELD"].map(|name| (name, named(name))).into()
+    ["L3ROAMD_BIN", "L3ROAMD_C", "L3ROAMD_BABELD", "L3ROAMD_BIRD"].map(|name| (name, named(name))).into()
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -121,7 +121,7 @@ fn missing(needs: Needs) -> Option<String> {
         Needs::Long | Needs::LongBird | Needs::LongBabeld if !long() => {
             Some("is for the long form: set L3ROAMD_LONG".into())
         }
-        Needs::Bird | Needs::LongBird if !program("bird") => Some("needs bird2".into()),
+        Needs::Bird | Needs::LongBird if !program(&routing::bird_program()) => Some("needs bird2".into()),
         Needs::Babeld if std::env::var_os("L3ROAMD_BABELD").is_none() => {
             Some("set L3ROAMD_BABELD to a babeld of 1.13 or newer".into())
         }

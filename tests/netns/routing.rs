@@ -22,6 +22,11 @@ pub fn babeld_program() -> String {
     std::env::var("L3ROAMD_BABELD").unwrap_or_else(|_| "babeld".into())
 }
 
+/// The bird that L3ROAMD_BIRD names, else the system's.
+pub fn bird_program() -> String {
+    std::env::var("L3ROAMD_BIRD").unwrap_or_else(|_| "bird".into())
+}
+
 /// Whether L3ROAMD_OLSRD2 names an olsrd2 that imports routes of the kernel. One without the plugin runs, says so in its log, and never
 /// hears of a client.
 pub fn imports_routes() -> bool {
@@ -37,7 +42,7 @@ pub fn imports_routes() -> bool {
 pub enum Routing {
     /// The lab copies them at once, see `watch`.
     Ideal,
-    /// Babel by bird2.
+    /// Babel by the bird that L3ROAMD_BIRD names, else the system's.
     Bird,
     /// Babel by the babeld that L3ROAMD_BABELD names, else the system's.
     Babeld,
@@ -83,7 +88,7 @@ fn bird(node: usize, name: &str, run: &Path) -> Child {
     let arguments =
         ["-f", "-c", &configuration.display().to_string(), "-s", &path("ctl"), "-P", &path("pid")]
             .map(str::to_owned);
-    spawn(name, run, "bird", &arguments)
+    spawn(name, run, &bird_program(), &arguments)
 }
 
 /// The block of the manual whose first line is a comment that begins with the name.
