@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::client::Client;
 use crate::daemon::{Daemon, Kind};
 use crate::lab::{Lab, Plan};
-use crate::measure::{Outcome, eventually, measure, must};
+use crate::measure::{Outcome, eventually, measure, must, say};
 use crate::probe::{Flow, INTERVAL};
 use crate::roam::served_by;
 use crate::routing::Routing;
@@ -66,11 +66,20 @@ fn visits(routing: Routing) -> Outcome {
     }
     std::thread::sleep(VISIT);
     for (flow, moves) in flows.iter().zip(&moves) {
-        // The first visit begins before there is traffic.
-        for moved in &moves[1..] {
-            let report = flow.report(*moved + LATE, *moved + VISIT - AIR);
+        // The first visit begins before there is traffic, and the last one has no move behind it.
+        let ends = moves[1..].iter().skip(1).copied().chain([moves[moves.len() - 1] + VISIT]);
+        for (moved, end) in moves[1..].iter().zip(ends) {
+            let report = flow.report(*moved + LATE, end - AIR);
             must(report.sent > 0, "nothing was sent at the end of the overlap")?;
             lost.push(report.lost);
+            if report.lost > 0 {
+                let (sent, _, returned) = flow.numbers(*moved + LATE, end - AIR);
+                let missing = sent.into_iter().filter(|number| !returned.contains(number));
+                let after: Vec<u128> =
+                    missing.filter_map(|number| Some((flow.sent_at(number)? - *moved).as_millis())).collect();
+                let (first, last) = (after[0], after[after.len() - 1]);
+                say(&format!("{} lost, {first} to {last} ms after a move", report.lost));
+            }
         }
     }
     let affected = lost.iter().filter(|lost| **lost > 0).count();
