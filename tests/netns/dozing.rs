@@ -27,7 +27,8 @@ pub const TESTS: &[Test] =
 /// How often a dozing client wakes: a usual beacon interval.
 const WAKES: Duration = Duration::from_millis(100);
 
-/// The wire of a dozing client: what it sends passes at once, what is sent to it waits until it wakes. Nothing is lost.
+/// The wire of a dozing client: what it sends passes at once, what is sent to it waits until it
+/// wakes. Nothing is lost.
 struct Doze {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,

@@ -1,7 +1,9 @@
-//! What counts as a sign of life: frames of a client do, the kernel's doubt about its neighbours does not.
+//! What counts as a sign of life: frames of a client do, the kernel's doubt about its neighbours
+//! does not.
 //!
-//! A client that asks from its link-local address leaves an entry in the kernel's neighbour table that no host
-//! route belongs to. Long after the client has left, the kernel asks for it (PROBE) or ages it (STALE).
+//! A client that asks from its link-local address leaves an entry in the kernel's neighbour table
+//! that no host route belongs to. Long after the client has left, the kernel asks for it (PROBE) or
+//! ages it (STALE).
 
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -31,7 +33,8 @@ pub const TESTS: &[Test] = &[
     ("a_client_that_roams_every_3_s_is_never_refused", Needs::Nothing, every_3_s),
 ];
 
-/// Has the kernel of a node doubt its neighbours on an interface within seconds, not within half a minute.
+/// Has the kernel of a node doubt its neighbours on an interface within seconds, not within half a
+/// minute.
 pub fn hasten_doubt(node: &str, interface: &str) {
     for family in ["ipv4", "ipv6"] {
         let settings = [("delay_first_probe_time", "1"), ("base_reachable_time_ms", "2000")];
@@ -101,8 +104,8 @@ pub fn knows_link_local(lab: &Lab, node: usize, interface: &str, client: &Client
     ip(&lab.nodes[node], &show).contains(&client.mac.to_string())
 }
 
-/// The client asks its gateway from its link-local address until the node's kernel has an entry for that, and not one that
-/// was there before: the kernel asks for a new entry after its first delay.
+/// The client asks its gateway from its link-local address until the node's kernel has an entry for
+/// that, and not one that was there before: the kernel asks for a new entry after its first delay.
 pub fn ask_from_link_local(lab: &Lab, node: usize, interface: &str, client: &Client) -> Outcome {
     if knows_link_local(lab, node, interface, client) {
         ip(&lab.nodes[node], &format!("-6 neigh del {} dev {interface}", client.mac.link_local()));
@@ -115,7 +118,8 @@ pub fn ask_from_link_local(lab: &Lab, node: usize, interface: &str, client: &Cli
     must(known, "the kernel has no neighbour entry for the link-local address")
 }
 
-/// Clients leave in every state of the kernel's entry: just asked for, being probed, confirmed, aged.
+/// Clients leave in every state of the kernel's entry: just asked for, being probed, confirmed,
+/// aged.
 fn doubt(routing: Routing) -> Outcome {
     let mut lab = Lab::new(Plan { routing, ..Plan::default() });
     hasten_doubt_in_short_form(&lab);
@@ -278,7 +282,8 @@ fn add_host(lab: &mut Lab) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xdb8, 0xd, 0, 0, 0, 0, 2)
 }
 
-/// A stay is shorter than the time after which a kernel asks for the entry of the one before. The pause that a roam adds is measured beside that of a flow to a host that stays.
+/// A stay is shorter than the time after which a kernel asks for the entry of the one before. The
+/// pause that a roam adds is measured beside that of a flow to a host that stays.
 fn every_3_s() -> Outcome {
     let mut lab = Lab::new(Plan::default());
     let daemons = Daemon::start_all(&lab, Kind::Ours);

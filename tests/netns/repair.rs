@@ -1,4 +1,5 @@
-//! What somebody takes from a node is put back, and what a restart found is given up when the kernel doubts it.
+//! What somebody takes from a node is put back, and what a restart found is given up when the
+//! kernel doubts it.
 
 use std::time::Duration;
 
@@ -117,7 +118,8 @@ fn deleted() -> Outcome {
     bound(slow.is_empty(), format!("back later than after 1 s: {slow:?}"))
 }
 
-/// The old node finds its own routes when it starts again, and no frame says that the client is elsewhere.
+/// The old node finds its own routes when it starts again, and no frame says that the client is
+/// elsewhere.
 fn killed() -> Outcome {
     let mut lab = Lab::new(Plan::default());
     let mut daemons = Daemon::start_all(&lab, Kind::Ours);

@@ -1,8 +1,9 @@
-//! Two devices with one MAC address and one IP address at two nodes, both alive: each claim gets its answer, and when one of the two has
-//! gone, the other is served at its next frame.
+//! Two devices with one MAC address and one IP address at two nodes, both alive: each claim gets
+//! its answer, and when one of the two has gone, the other is served at its next frame.
 //!
-//! A node that has the client asks it twice within 20 ms. On a machine with too much to do that may fail, and the claimer gets the
-//! client: an answer, too. So each round begins with the question which of the two is served.
+//! A node that has the client asks it twice within 20 ms. On a machine with too much to do that may
+//! fail, and the claimer gets the client: an answer, too. So each round begins with the question
+//! which of the two is served.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Visits that are a little longer than the overlap, with returns: what was drained goes while the routing still changes.
+//! Visits that are a little longer than the overlap, with returns: what was drained goes while the
+//! routing still changes.
 
 use std::time::Duration;
 
@@ -27,12 +28,13 @@ pub const TESTS: &[Test] = &[
 
 /// Twice the overlap: the route is drained for the first half of a visit.
 const VISIT: Duration = Duration::from_secs(20);
-/// What is lost so long after a move has nothing to do with the move itself, but with the end of the overlap.
+/// What is lost so long after a move has nothing to do with the move itself, but with the end of
+/// the overlap.
 const LATE: Duration = Duration::from_secs(8);
 /// What is sent so soon before the next move may be on the air then.
 const AIR: Duration = Duration::from_secs(1);
-/// Clients that move one after the other: the routing daemons tell each other all they know now and then, and each
-/// client meets another moment of that.
+/// Clients that move one after the other: the routing daemons tell each other all they know now and
+/// then, and each client meets another moment of that.
 const CLIENTS: u8 = 4;
 
 /// The node of the `turn`th visit: from end to end.
