@@ -98,13 +98,14 @@ impl Contests {
 
 impl Engine {
     /// A claim for a client that is served here is to be obeyed. Whether the client may be asked meanwhile decides who claims it.
-    pub(super) fn yield_to(&mut self, mac: Mac, peer: Ipv6Addr) {
+    /// `heard`: when the claimer heard the client, as it says.
+    pub(super) fn yield_to(&mut self, mac: Mac, peer: Ipv6Addr, heard: Option<Timestamp>) {
         let Some(client) = self.clients.get(&mac) else { return };
         let address = client.routed().next();
         let seen_here = client.association.is_some() || client.port.is_some();
         let (port, association, interface) = (client.port, client.association, client.interface);
         let asked = address.filter(|_| seen_here && self.peers.understands_tails(peer));
-        if asked.is_some() && self.contests.is_damped(self.now, mac) && !self.has_gone(mac, peer) {
+        if asked.is_some() && self.contests.is_damped(self.now, mac) && !self.has_gone(mac, peer, heard) {
             return;
         }
         self.relinquish(mac, peer);
@@ -119,10 +120,12 @@ impl Engine {
     }
 
     /// Whether a client that was disputed often has gone: it was asked, and did not answer. The claim is repeated until it is answered.
-    fn has_gone(&mut self, mac: Mac, peer: Ipv6Addr) -> bool {
+    /// An answer from before the claimer heard the client says nothing about this claim.
+    fn has_gone(&mut self, mac: Mac, peer: Ipv6Addr, heard: Option<Timestamp>) -> bool {
         let Some(client) = self.clients.get(&mac) else { return true };
-        let asked =
-            client.asked.as_deref().filter(|(asker, at)| *asker == peer && self.now.since(*at) < REFUSAL_AGE);
+        let counts =
+            |at: Timestamp| self.now.since(at) < REFUSAL_AGE && heard.is_none_or(|heard| heard <= at);
+        let asked = client.asked.as_deref().filter(|(asker, at)| *asker == peer && counts(*at));
         match asked {
             Some((_, at)) if client.last_seen > *at => {
                 self.refuse(mac, peer);

@@ -203,7 +203,7 @@ impl Engine {
             let verdict =
                 if serving { self.judge_claim(mac, peer, &tail) } else { self.judge_rival(mac, peer, &tail) };
             match verdict {
-                Verdict::Yield if serving => self.yield_to(mac, peer),
+                Verdict::Yield if serving => self.yield_to(mac, peer, self.heard_by_claimer(&tail)),
                 Verdict::Yield => self.relinquish(mac, peer),
                 Verdict::Ask => self.ask_claimed_client(mac, peer),
                 Verdict::Keep if serving => self.keep_from(mac, peer),
@@ -241,10 +241,9 @@ impl Engine {
     /// A claim for a client that is served here. A real one comes from where the client was heard last. One whose evidence is older than
     /// ours is late or repeated, unless a frame was read here late: the client itself knows, and the claimer will ask again.
     fn judge_claim(&self, mac: Mac, peer: Ipv6Addr, tail: &Tail) -> Verdict {
-        let (Some(client), Some(age_ms)) = (self.clients.get(&mac), tail.age_ms) else {
+        let (Some(client), Some(theirs)) = (self.clients.get(&mac), self.heard_by_claimer(tail)) else {
             return Verdict::Yield;
         };
-        let theirs = self.now.before(Duration::from_millis(u64::from(age_ms)));
         if client.last_seen <= theirs {
             return Verdict::Yield;
         }
@@ -258,6 +257,11 @@ impl Engine {
             Some(_) => Verdict::Wait,
             None => Verdict::Ask,
         }
+    }
+
+    /// When a claimer heard its client last, if it says so.
+    fn heard_by_claimer(&self, tail: &Tail) -> Option<Timestamp> {
+        tail.age_ms.map(|age_ms| self.now.before(Duration::from_millis(u64::from(age_ms))))
     }
 
     /// What decides between two nodes that claim the same client at once: the higher SEQ, then the smaller AGE, then the lower node

@@ -235,6 +235,15 @@ fn a_client_that_is_disputed_often_is_asked_before_it_is_handed_over() {
     bench.receives_relaying(node(RIVAL), aged(16));
     assert_eq!(infos(bench.sent()), [(Flags::REFUSED, 0)]);
     bench.receives_relaying(node(RIVAL), refused_ack());
+    // That answer says nothing about a claim for which the client was heard later: it is asked again, and has gone.
+    bench.pass_ms(900);
+    bench.receives_relaying(node(RIVAL), aged(1));
+    assert!(bench.actions().contains(&probe()));
+    bench.pass_ms(15);
+    bench.receives_relaying(node(RIVAL), aged(16));
+    assert_eq!(bench.engine.clients().count(), 0);
+    bench.pass_ms(200);
+    bench.serve(mac(1), &[v6(1)]);
     // When it has really gone, the repeated claim gets it.
     bench.pass_ms(5000);
     bench.receives_relaying(node(RIVAL), claim(mac(1), Tail::default()));
