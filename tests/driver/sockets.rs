@@ -281,9 +281,10 @@ fn intercom_between_nodes() {
         ok(&mut kernel, Action::SendIntercom { destination, datagram: datagram.clone() }).await;
         let peer = "2001:db8:ffff::2".parse().expect("an address");
         for expected in [intercom::GROUP, settings().node_address] {
-            let IntercomReceived { interface, source, destination, packet, datagram: bytes } =
+            let IntercomReceived { interface, source, port, destination, packet, datagram: bytes } =
                 received(&mut kernel).await;
             assert_eq!((interface, source, destination), (mesh, peer, expected));
+            assert_eq!(port, intercom::PORT);
             // Kept where it may have to be passed on.
             let kept = if destination == intercom::GROUP { &datagram[..] } else { &[] };
             assert_eq!((packet, &bytes[..]), (Ok(claim(1)), kept));

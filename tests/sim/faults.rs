@@ -113,7 +113,8 @@ fn a_clock_that_goes_back_does_no_harm() {
 /// From a roam until the old node has the ACK and relays, for many clients whose roams and whose packets' losses are independent.
 fn completed_after(percent: u32) -> Vec<Duration> {
     let mut times = Vec::new();
-    for seed in seeds(400, 1000) {
+    // With half as many a percentile lies before or behind a retransmission as the draws fall.
+    for seed in seeds(200, 400) {
         let mut world = World::chain(seed, 3);
         world.conditions.latency = millis(0, 1);
         let client = world.add_client(2);
