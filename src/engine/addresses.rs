@@ -200,7 +200,8 @@ impl Engine {
     pub(super) fn address_unconfirmed(&mut self, mac: Mac, address: IpAddr) {
         let entry = self.clients.get_mut(&mac).and_then(|client| client.addresses.get_mut(&address));
         let Some(entry) = entry.filter(|entry| entry.state.in_use()) else { return };
-        // The patience of an adoption is for clients that sleep: packets for this one go unanswered.
+        // The patience of an adoption is for clients that sleep: packets for this one go
+        // unanswered.
         let adopted = entry.schedule == Schedule::Adoption;
         if adopted || entry.schedule == Schedule::Liveness {
             entry.schedule = Schedule::Traffic;

@@ -29,7 +29,8 @@ impl Engine {
         self.watch_client(mac);
     }
 
-    /// The kernel asked a client in vain: what was adopted of it is not given the patience of an adoption any more.
+    /// The kernel asked a client in vain: what was adopted of it is not given the patience of an
+    /// adoption any more.
     pub(super) fn doubt_adoption(&mut self, mac: Mac) {
         let Some(client) = self.clients.get(&mac) else { return };
         let adopted = client.addresses.iter().filter(|(_, entry)| entry.schedule == Schedule::Adoption);

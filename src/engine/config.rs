@@ -18,7 +18,8 @@ pub struct Config {
     pub v4_prefix: V4Prefix,
     /// Prefixes that clients may have addresses in (`-p`).
     pub prefixes: Vec<Prefix>,
-    /// Prefixes of node addresses that the mesh announces as a whole, without a host route to each node (`--node-prefix`).
+    /// Prefixes of node addresses that the mesh announces as a whole, without a host route to each
+    /// node (`--node-prefix`).
     pub node_prefixes: Vec<Prefix>,
     /// Interfaces towards other nodes (`-m`).
     pub mesh_interfaces: Vec<InterfaceName>,

@@ -8,12 +8,13 @@
 //!  CLAIM -> hand over, ask --answer--> ask again --answer--> refuse, serve on
 //!                \------------- 20 ms -------\-------------> it has gone
 //! ```
-//! A client that is refused often is asked before it is handed over (the numbers of RFC 7432 section 15.1): then a claimer gains nothing
-//! while the client answers. Who does not answer here is handed over as ever, so an honest roamer is never held up. Each such claim is
-//! answered: by INFO or by a refusal. A C daemon knows no refusal: it gets what it claims.
+//! A client that is refused often is asked before it is handed over (the numbers of RFC 7432
+//! section 15.1): then a claimer gains nothing while the client answers. Who does not answer here
+//! is handed over as ever, so an honest roamer is never held up. Each such claim is answered: by
+//! INFO or by a refusal. A C daemon knows no refusal: it gets what it claims.
 //!
-//! A refused node asks the client again with growing distance. A sign of life of the client ends this wait at once: the client may have
-//! come in the meantime.
+//! A refused node asks the client again with growing distance. A sign of life of the client ends
+//! this wait at once: the client may have come in the meantime.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -39,8 +40,8 @@ const DAMPED_AFTER: u32 = 5;
 /// The first wait of a refused node, doubled each time, and the longest one.
 const BACK_OFF: Duration = Duration::from_millis(300);
 const MAX_BACK_OFF: Duration = Duration::from_secs(60);
-/// A sign of life ends the back-off at once, but not more often than this. It bounds what two devices
-/// with one MAC cost: at most one claim, and one change of routes, each second.
+/// A sign of life ends the back-off at once, but not more often than this. It bounds what two
+/// devices with one MAC cost: at most one claim, and one change of routes, each second.
 const PROOF_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A client that was handed over and is being asked.
@@ -60,7 +61,8 @@ pub(super) struct Contest {
 struct Dispute {
     count: u32,
     last: Timestamp,
-    /// Where we were refused: the client is not asked again before, and not claimed without a sign of life.
+    /// Where we were refused: the client is not asked again before, and not claimed without a sign
+    /// of life.
     until: Timestamp,
     /// When a sign of life last ended the back-off.
     proved: Option<Timestamp>,
@@ -139,8 +141,8 @@ impl Engine {
         }
     }
 
-    /// A claim for a client that was heard here after the claimer heard it is not obeyed. It is refused if
-    /// the client is disputed often: a claimer without an answer would keep its routes.
+    /// A claim for a client that was heard here after the claimer heard it is not obeyed. It is
+    /// refused if the client is disputed often: a claimer without an answer would keep its routes.
     pub(super) fn keep_from(&mut self, mac: Mac, peer: Ipv6Addr) {
         if self.contests.is_damped(self.now, mac) && self.peers.understands_tails(peer) {
             self.refuse(mac, peer);
@@ -218,8 +220,9 @@ impl Engine {
 
     /// Our claim is refused: the client is alive where it was. Returns whether the refusal is to be acknowledged.
     ///
-    /// It counts from a node that the claim was sent to, and after the claim was answered for [`REFUSAL_AGE`] longer from the node that gave the
-    /// client away. That node has it back, with what comes here for it. One that never gave it away has its routes still.
+    /// It counts from a node that the claim was sent to, and after the claim was answered for
+    /// [`REFUSAL_AGE`] longer from the node that gave the client away. That node has it back, with
+    /// what comes here for it. One that never gave it away has its routes still.
     pub(super) fn claim_refused(&mut self, mac: Mac, peer: Ipv6Addr, sequence: u32) -> bool {
         let now = self.now;
         let Some(client) = self.clients.get(&mac) else {
@@ -256,8 +259,9 @@ impl Engine {
         true
     }
 
-    /// Whether a sign of life of the client does not count because a claim of ours was refused a short
-    /// time ago. The first one after the refusal counts: the client has come, or it has come back.
+    /// Whether a sign of life of the client does not count because a claim of ours was refused a
+    /// short time ago. The first one after the refusal counts: the client has come, or it has come
+    /// back.
     pub(super) fn is_refused(&mut self, mac: Mac) -> bool {
         let now = self.now;
         let backing_off = |dispute: &&mut Dispute| dispute.until > now;

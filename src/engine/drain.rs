@@ -21,9 +21,11 @@
 //!
 //! What waits is kept in [`search`](super::search), under its bounds.
 //!
-//! A drained route whose time is over stays while the mesh still sends packets along it, for [`MAX_IN_USE`] at most: babeld's neighbours
-//! follow a better metric only after 20 s, and would form a loop with this node. What hosts at this node itself send keeps no route: it
-//! comes here for as long as the route stands, because this node does not learn the new route while it exports its own.
+//! A drained route whose time is over stays while the mesh still sends packets along it, for
+//! [`MAX_IN_USE`] at most: babeld's neighbours follow a better metric only after 20 s, and would
+//! form a loop with this node. What hosts at this node itself send keeps no route: it comes here
+//! for as long as the route stands, because this node does not learn the new route while it exports
+//! its own.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -38,7 +40,8 @@ use crate::time::Timestamp;
 
 /// Drained routes that are due within this time go together.
 const TOGETHER: Duration = Duration::from_millis(20);
-/// A packet came this short a time ago: the route is in use. Slow flows, such as a ping each second, count too.
+/// A packet came this short a time ago: the route is in use. Slow flows, such as a ping each
+/// second, count too.
 const IN_USE: Duration = Duration::from_secs(2);
 /// A route in use is looked at again after this time.
 const IN_USE_STEP: Duration = Duration::from_secs(1);
@@ -108,7 +111,8 @@ impl Engine {
         (in_use && self.served_client(source).is_none()).then_some(source)
     }
 
-    /// Keeps a drained route that is in use, unless the kernel says that the packets come from this node itself.
+    /// Keeps a drained route that is in use, unless the kernel says that the packets come from this
+    /// node itself.
     fn drain_on(&mut self, address: IpAddr, source: IpAddr) {
         self.drained.insert(address, self.now + IN_USE_STEP);
         if self.drain_sources.len() < self.config.tunables.max_drained {
@@ -117,7 +121,8 @@ impl Engine {
         }
     }
 
-    /// The kernel has answered where packets to a source go: back into the mesh, or to a host at this node.
+    /// The kernel has answered where packets to a source go: back into the mesh, or to a host at
+    /// this node.
     pub(super) fn way_to_source_found(&mut self, source: IpAddr, found: RouteLookup) {
         let (first, last) = (IpAddr::from([0; 4]), IpAddr::from([0xff; 16]));
         let kept = self.drain_sources.range((source, first)..=(source, last));

@@ -4,9 +4,10 @@
 //!  noticed -> Looking --host route--> (window full: Waiting ->) Claiming --INFO--> Settled
 //!                \------no route---------------------------------^    \--nobody----^
 //! ```
-//! Unicast claims go to the node that memory names if it would pass them on, and if no host route to the node-client address has appeared
-//! since. Otherwise they go to the node-client address if a host route leads to it. Claims are flooded if there is neither, and if the
-//! unicast claim stays unanswered for 100 ms.
+//! Unicast claims go to the node that memory names if it would pass them on, and if no host route
+//! to the node-client address has appeared since. Otherwise they go to the node-client address if a
+//! host route leads to it. Claims are flooded if there is neither, and if the unicast claim stays
+//! unanswered for 100 ms.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -59,7 +60,8 @@ pub(super) enum Stay {
     Looking {
         /// The node that it was handed to last.
         memory: Option<Ipv6Addr>,
-        /// A host route to its node-client address appeared after that: it names the serving node better.
+        /// A host route to its node-client address appeared after that: it names the serving node
+        /// better.
         routed: bool,
     },
     /// A claim to `targets` waits for a place in the window.
@@ -70,9 +72,9 @@ pub(super) enum Stay {
     Settled,
 }
 
-/// Where unicast claims go: the first one to `first`, the repetitions to the two in turn. The node that
-/// gave the client away does not receive what goes to the node-client address any more, and the loss of
-/// its INFO would stay unnoticed; memory still names it.
+/// Where unicast claims go: the first one to `first`, the repetitions to the two in turn. The node
+/// that gave the client away does not receive what goes to the node-client address any more, and
+/// the loss of its INFO would stay unnoticed; memory still names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Targets {
     first: Ipv6Addr,
@@ -151,8 +153,8 @@ impl Engine {
     pub(super) fn claim_route_found(&mut self, mac: Mac, found: RouteLookup) {
         let Some(client) = self.clients.get_mut(&mac) else { return };
         let Stay::Looking { memory, routed } = client.stay else { return };
-        // A node of our kind passes the claim on to the node that it handed the client to. It is asked as long as the route may lag
-        // behind. A route that changed later is the shorter way.
+        // A node of our kind passes the claim on to the node that it handed the client to. It is
+        // asked as long as the route may lag behind. A route that changed later is the shorter way.
         let passed_on = memory.filter(|node| self.peers.understands_tails(*node));
         let own = self.config.node_client_prefix.node_client_address(mac);
         let targets = match found {
@@ -298,8 +300,8 @@ impl Engine {
         }
     }
 
-    /// Whether an open claim for the client was sent to the node, or where it may have come to it: it was flooded, or went to the node-client address or
-    /// to a node that passes it on.
+    /// Whether an open claim for the client was sent to the node, or where it may have come to it:
+    /// it was flooded, or went to the node-client address or to a node that passes it on.
     pub(super) fn has_asked(&self, client: &Client, node: Ipv6Addr) -> bool {
         let Stay::Claiming(claim) = &client.stay else { return false };
         let own = self.config.node_client_prefix.node_client_address(client.mac);

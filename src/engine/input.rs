@@ -50,7 +50,8 @@ pub enum Input {
     OwnAddressSeen(IpAddr),
     /// It has it no longer (RTM_DELADDR).
     OwnAddressGone(IpAddr),
-    /// A host route of our own protocols was removed, by this daemon or by somebody else (RTM_DELROUTE).
+    /// A host route of our own protocols was removed, by this daemon or by somebody else
+    /// (RTM_DELROUTE).
     RouteGone(HostRoute),
     /// The same of a client prefix's route to the capture TUN.
     PrefixRouteGone(Prefix),
@@ -189,8 +190,8 @@ pub enum NeighbourState {
     Reachable,
     /// NUD_STALE: a MAC is known, its truth is not.
     Stale,
-    /// NUD_DELAY: a packet was sent to a MAC whose truth is not known, and the kernel waits for a sign
-    /// of life before it asks. It says nothing about the client.
+    /// NUD_DELAY: a packet was sent to a MAC whose truth is not known, and the kernel waits for a
+    /// sign of life before it asks. It says nothing about the client.
     Delayed,
     /// NUD_PROBE: packets have been sent to that MAC for `delay_first_probe_time` (5 s), nothing has confirmed it since, and the kernel
     /// begins to ask by unicast: three times in as many seconds.

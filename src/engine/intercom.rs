@@ -24,7 +24,8 @@ impl Engine {
         }
     }
 
-    /// Takes a datagram in, or names the reason why not. The rules are those of [`nodes`](super::nodes).
+    /// Takes a datagram in, or names the reason why not. The rules are those of
+    /// [`nodes`](super::nodes).
     fn intercom_accepted(&mut self, received: IntercomReceived) -> Result<(), Counter> {
         let IntercomReceived { interface, source, port, destination, packet, datagram } = received;
         if !self.interfaces.is_mesh(interface) {
@@ -58,7 +59,8 @@ impl Engine {
         }
     }
 
-    /// A datagram that a node has sent. One that waited until that was known is flooded or unicast as it was.
+    /// A datagram that a node has sent. One that waited until that was known is flooded or unicast
+    /// as it was.
     pub(super) fn believed(&mut self, sender: Ipv6Addr, what: Waiting) -> Result<(), Counter> {
         match what {
             Waiting::Unicast(capabilities, body) => {
@@ -110,7 +112,8 @@ impl Engine {
         }
     }
 
-    /// A flooded claim. For a client that is known here it counts only from a node. Others pass it on whoever began it.
+    /// A flooded claim. For a client that is known here it counts only from a node. Other nodes
+    /// pass it on in any case.
     fn flooded_claim_received(
         &mut self,
         sender: Ipv6Addr,

@@ -118,7 +118,8 @@ pub struct Engine {
     history: history::History,
     /// Drained host routes, and until when they stand.
     drained: BTreeMap<IpAddr, Timestamp>,
-    /// Sources of packets that keep a drained route, with its address, while the kernel is asked where they are.
+    /// Sources of packets that keep a drained route, with its address, while the kernel is asked
+    /// where they are.
     drain_sources: BTreeSet<(IpAddr, IpAddr)>,
     /// When the kernel's state was last compared because somebody had removed a part of it.
     repaired: Option<Timestamp>,

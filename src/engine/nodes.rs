@@ -1,4 +1,5 @@
-//! Who is a node. Nothing is signed, and anybody whose datagram is routed here may write one; so it is asked where it comes from.
+//! Who is a node. Nothing is signed, and anybody whose datagram is routed here may write one; so it
+//! is asked where it comes from.
 //!
 //! | rule | where |
 //! |---|---|
@@ -7,11 +8,13 @@
 //! | the source is `sender`; a claim that was passed on has the source of the node that passed it on | unicast |
 //! | a host route over a mesh interface leads to `sender` (and to the source): nodes have one, hosts beyond the mesh do not | unicast, and a flooded CLAIM for a client that is known here |
 //!
-//! The kernel knows the routes, so the first datagram of a node waits here for its answer. An answer holds for [`WAY_AGE`]; the next datagram
-//! then has the route looked up again and does not wait for it. A node whose route has gone is believed for [`GRACE`] longer, for routing daemons replace
-//! a route now and then by taking it away.
+//! The kernel knows the routes, so the first datagram of a node waits here for its answer. An
+//! answer holds for [`WAY_AGE`]; the next datagram then has the route looked up again and does not
+//! wait for it. A node whose route has gone is believed for [`GRACE`] longer, for routing daemons
+//! replace a route now and then by taking it away.
 //!
-//! Sources that a client of another node forges are kept out by that node's firewall, as README.md says.
+//! Sources that a client of another node forges are kept out by that node's firewall, as README.md
+//! says.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -26,20 +29,26 @@ use crate::net::Mac;
 use crate::time::Timestamp;
 use crate::wire::intercom::{Body, Capabilities, Tail};
 
-/// A route that leads to a node is looked up again after this time, by the next datagram of the node.
+/// A route that leads to a node is looked up again after this time, by the next datagram of the
+/// node.
 const WAY_AGE: Duration = Duration::from_secs(10);
 /// A node that was silent for longer than this is a stranger again.
 const KEPT_FOR: Duration = Duration::from_secs(60);
-/// A node whose route has gone is believed for this long, and its route looked up each [`DOUBT_AGE`].
+/// A node whose route has gone is believed for this long, and its route looked up each
+/// [`DOUBT_AGE`].
 const GRACE: Duration = Duration::from_secs(3);
 const DOUBT_AGE: Duration = Duration::from_secs(1);
-/// The route to a stranger is looked up again after this time: one that has just started waits for its routes.
+/// The route to a stranger is looked up again after this time: one that has just started waits for
+/// its routes.
 const STRANGER_AGE: Duration = Duration::from_millis(100);
-/// The kernel answers at once. Where the answer is not there after this time, it is asked again, and what waited is dropped: a claim is repeated.
+/// The kernel answers at once. Where the answer is not there after this time, it is asked again,
+/// and what waited is dropped: a claim is repeated.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Look-ups for strangers per second, and as many at once: for unicast, which comes from anywhere, and for floods, which neighbours send.
+/// Look-ups for strangers per second, and as many at once: for unicast, which comes from anywhere,
+/// and for floods, which neighbours send.
 const LOOKUP_RATE: u32 = 256;
-/// Datagrams that wait, and the largest RELAY among them. A node relays nothing before other packets of it have come.
+/// Datagrams that wait, and the largest RELAY among them. A node relays nothing before other
+/// packets of it have come.
 const MAX_HELD: usize = 64;
 const MAX_HELD_BYTES: usize = 2048;
 
@@ -49,7 +58,8 @@ struct Way {
     /// Asked, and not answered yet.
     asked: Option<Timestamp>,
     answered: Option<Timestamp>,
-    /// What the answer was: whether the address is a node's; when it was that last, and since when it is no more.
+    /// What the answer was: whether the address is a node's; when it was that last, and since when
+    /// it is no more.
     leads: bool,
     led: Option<Timestamp>,
     gone: Option<Timestamp>,
@@ -169,7 +179,8 @@ impl Nodes {
         self.ways.entry(node).or_default().asked = Some(now);
     }
 
-    /// The kernel has answered. `None` where nobody asked, else whether the address was a node's before.
+    /// The kernel has answered. `None` where nobody asked, else whether the address was a node's
+    /// before.
     fn answered(&mut self, now: Timestamp, node: Ipv6Addr, leads: bool) -> Option<bool> {
         let way = self.ways.get_mut(&node)?;
         let led = way.leads;
@@ -182,7 +193,8 @@ impl Nodes {
         Some(led)
     }
 
-    /// Keeps a datagram; `false` where there is no room for it. Gives also how many were dropped because no answer came.
+    /// Keeps a datagram; `false` where there is no room for it. Gives also how many were dropped
+    /// because no answer came.
     fn hold(&mut self, held: Held) -> (bool, usize) {
         let before = self.held.len();
         self.held.retain(|other| held.since.since(other.since) < PATIENCE);
@@ -205,8 +217,9 @@ impl Nodes {
 }
 
 impl Engine {
-    /// Whether the address is a client's or a node-client address, and so no node's. Where the nodes have their addresses inside a client
-    /// prefix (this one has, or `node_prefix` says so), that prefix does not tell.
+    /// Whether the address is a client's or a node-client address, and so no node's. Where the
+    /// nodes have their addresses inside a client prefix (this one has, or `node_prefix` says so),
+    /// that prefix does not tell.
     pub(super) fn is_of_client(&self, address: Ipv6Addr) -> bool {
         let (ip, own) = (IpAddr::V6(address), IpAddr::V6(self.config.node_address));
         let of_nodes = self.config.node_prefixes.iter().any(|prefix| prefix.contains(ip));
@@ -215,7 +228,8 @@ impl Engine {
             || prefixes.any(|prefix| !of_nodes && !prefix.contains(own))
     }
 
-    /// Whether a datagram was sent by a node, and for one (`sender`) where it was passed on; else it waits, or is dropped for the reason given.
+    /// Whether a datagram was sent by a node, and for one (`sender`) where it was passed on; else
+    /// it waits, or is dropped for the reason given.
     pub(super) fn sent_by_node(
         &mut self,
         sender: Ipv6Addr,
@@ -223,7 +237,8 @@ impl Engine {
         what: Waiting,
     ) -> Result<Option<Waiting>, Counter> {
         let flooded = matches!(what, Waiting::Flooded { .. });
-        // The source first: it is harder to forge, and decides whether anything is looked up for what else is said.
+        // The source first: it is harder to forge, and decides whether anything is looked up for
+        // what else is said.
         let by = self.standing(source, flooded);
         let standing = match by {
             Standing::Node if source != sender => self.standing(sender, flooded),

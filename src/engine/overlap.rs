@@ -30,10 +30,10 @@ use crate::wire::intercom::{Body, Flags, Tail};
 
 /// How many former nodes, counted from the newest, wait for the later ones.
 const MAX_RANK: u8 = 8;
-/// Nodes that a packet or a claim visits at most, from former node to former node, on its way to the
-/// client. While the first node drains, the client may have gone on for nine overlaps: with 16 nodes one
-/// each six seconds. It also ends what circles between nodes that each believe that the other one has
-/// the client.
+/// Nodes that a packet or a claim visits at most, from former node to former node, on its way to
+/// the client. While the first node drains, the client may have gone on for nine overlaps: with 16
+/// nodes one each six seconds. It also ends what circles between nodes that each believe that the
+/// other one has the client.
 pub(super) const MAX_CHAIN: u8 = 16;
 /// Part of the overlap by which a route outlasts the next newer one. Bird tells of a change within a second, babeld within four: a
 /// quarter of 10 s was too short for it now and then.

@@ -113,9 +113,9 @@ impl Engine {
         }
     }
 
-    /// The kernel knows a MAC for the address and does not know whether it is still true: an entry that
-    /// ages, or one of a dump. It says nothing about the client. If no client here holds the address,
-    /// the client is asked, and its answer is the evidence.
+    /// The kernel knows a MAC for the address and does not know whether it is still true: an entry
+    /// that ages, or one of a dump. It says nothing about the client. If no client here holds the
+    /// address, the client is asked, and its answer is the evidence.
     fn neighbour_supposed(&mut self, interface: IfIndex, mac: Mac, address: IpAddr) {
         let held = self.holders.contains_key(&address)
             || self.clients.get(&mac).is_some_and(|client| client.addresses.contains_key(&address));
@@ -305,7 +305,8 @@ impl Engine {
                 self.act(Action::UninstallRoute(self.host_route(address, client.interface)));
             }
         }
-        // Those of link-local addresses too, which the kernel made: it would go on asking the client here.
+        // Those of link-local addresses too, which the kernel made: it would go on asking the
+        // client here.
         for address in client.addresses.keys().copied() {
             let interface = client.interface;
             self.act(Action::UninstallNeighbour(Neighbour { interface, address, client: mac }));

@@ -1,7 +1,8 @@
 //! Repair: what somebody else removes from the kernel comes back.
 //!
-//! An administrator's `ip route flush`, a routing daemon that cleans up, or a script removes a route or an address of ours. The event
-//! tells it at once, and the kernel's state is compared with the desired one soon after. Removed neighbour entries are put back by
+//! An administrator's `ip route flush`, a routing daemon that cleans up, or a script removes a
+//! route or an address of ours. The event tells it at once, and the kernel's state is compared with
+//! the desired one soon after. Removed neighbour entries are put back by
 //! [`presence`](super::presence).
 
 use std::net::IpAddr;
@@ -12,14 +13,15 @@ use super::output::{Action, HostRoute, RouteKind};
 use super::timers::Timer;
 use crate::net::Prefix;
 
-/// From the event to the comparison. One command removes many routes, and a vanishing interface tells its routes first: by then it is
-/// known, and its clients have left.
+/// From the event to the comparison. One command removes many routes, and a vanishing interface
+/// tells its routes first: by then it is known, and its clients have left.
 const DELAY: Duration = Duration::from_millis(50);
 /// Between two comparisons, so that a fight with another program costs little.
 const INTERVAL: Duration = Duration::from_millis(500);
 
 impl Engine {
-    /// A host route of our protocols was removed. Those that this daemon removes are not desired any more.
+    /// A host route of our protocols was removed. Those that this daemon removes are not desired
+    /// any more.
     pub(super) fn route_gone(&mut self, route: HostRoute) {
         let desired = match route.kind {
             RouteKind::Drained => self.is_drained(route.address),
@@ -40,7 +42,8 @@ impl Engine {
         }
     }
 
-    /// This node lost an address: one of its own, or the node-client address of a client that is served here.
+    /// This node lost an address: one of its own, or the node-client address of a client that is
+    /// served here.
     pub(super) fn own_address_gone(&mut self, address: IpAddr) {
         self.own_addresses.remove(&address);
         let IpAddr::V6(v6) = address else { return };

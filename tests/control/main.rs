@@ -157,8 +157,8 @@ fn two_hundred_silent_clients_do_not_keep_others_out() {
     });
     assert_eq!(ask(&daemon.path, "get_clients\n"), CLIENTS);
     let waited = start.elapsed();
-    // One place of 64 becomes free every 20 ms, the 201st client waits for 137 of them, which takes this machine so long.
-    // If each were kept for 5 seconds, it would wait for 15.
+    // One place of 64 becomes free every 20 ms, the 201st client waits for 137 of them, which takes
+    // this machine so long. If each were kept for 5 seconds, it would wait for 15.
     let turns = turns.join().unwrap();
     assert!(waited < 3 * turns, "{waited:?}, 137 turns of 20 ms take {turns:?}");
     assert!(silent.len() > MAX_CONNECTIONS);
@@ -180,7 +180,8 @@ fn a_client_that_does_not_read_its_answer_holds_up_nobody() {
         .collect();
     let start = stopwatch();
     assert_eq!(ask(&daemon.path, "get_clients\n"), CLIENTS);
-    // Behind one that does not read it would wait for 5 seconds. Eight large answers are made meanwhile.
+    // Behind one that does not read it would wait for 5 seconds. Eight large answers are made
+    // meanwhile.
     let bearable = Duration::from_secs(2) + 16 * one;
     assert!(start.elapsed() < bearable, "{:?}, one large answer takes {one:?}", start.elapsed());
     for mut client in deaf {
@@ -189,7 +190,8 @@ fn a_client_that_does_not_read_its_answer_holds_up_nobody() {
             client.write_all(b"\n").is_err()
         });
         assert!(hung_up, "the daemon waits for ever");
-        // The daemon has not read what was written to find that out: the rest of the answer may be gone with it.
+        // The daemon has not read what was written to find that out: the rest of the answer may be
+        // gone with it.
         let mut answer = Vec::new();
         let _ = client.read_to_end(&mut answer);
         assert!(!answer.ends_with(b"] }"), "the daemon has hung up before the end");

@@ -1,7 +1,8 @@
-//! Forged intercom packets: a client of another node, and a host beyond the mesh, want packets of a client that says nothing or dozes.
+//! Forged intercom packets: a client of another node, and a host beyond the mesh, want packets of a
+//! client that says nothing or dozes.
 //!
-//! They have ordinary UDP sockets. What they send is addressed to nodes and to the victim's node-client address, and so is forwarded to where
-//! the victim is, over mesh interfaces.
+//! They have ordinary UDP sockets. What they send is addressed to nodes and to the victim's
+//! node-client address, and so is forwarded to where the victim is, over mesh interfaces.
 
 use std::collections::VecDeque;
 use std::net::{Ipv6Addr, UdpSocket};
@@ -46,7 +47,8 @@ pub const TESTS: &[Test] = &[
 
 /// Between two forged packets.
 const PACE: Duration = Duration::from_millis(5);
-/// Frames reach a dozing client this often: each beacon of an access point tells that they are there.
+/// Frames reach a dozing client this often: each beacon of an access point tells that they are
+/// there.
 const DOZE: Duration = Duration::from_millis(100);
 
 /// Where the forger is.
@@ -69,7 +71,8 @@ struct Forger {
 }
 
 impl Forger {
-    /// Starts in a namespace where the address is. The nodes to which it writes are among those of the lab.
+    /// Starts in a namespace where the address is. The nodes to which it writes are among those of
+    /// the lab.
     fn start(namespace: &str, address: Ipv6Addr, victim: &Client, nodes: &[usize]) -> Self {
         let open = |port| sys::inside(namespace, || UdpSocket::bind((address, port))).expect("bind");
         let (socket, other_port) = (open(PORT), open(0));
@@ -141,8 +144,8 @@ fn forge(sender: Ipv6Addr, body: Body) -> Vec<u8> {
     intercom::emit(&Packet { ttl: intercom::TTL_UNICAST, capabilities, nonce: 7, sender, body })
 }
 
-/// Packets of each kind in the name of the forger, of another node and of the victim, to each node and to the victim's node-client address. Those
-/// that would pay most come most often.
+/// Packets of each kind in the name of the forger, of another node and of the victim, to each node
+/// and to the victim's node-client address. Those that would pay most come most often.
 fn forged_packets(own: Ipv6Addr, victim: &Client, nodes: &[usize]) -> Vec<(Ipv6Addr, Vec<u8>)> {
     let client = victim.mac;
     let newest = Tail { age_ms: Some(0), sequence: Some(1 << 20), ..Tail::default() };
@@ -181,7 +184,8 @@ struct Doze {
 }
 
 impl Doze {
-    /// Puts a device of its own between the client and its port: the client's addresses and routes are there then.
+    /// Puts a device of its own between the client and its port: the client's addresses and routes
+    /// are there then.
     fn start(client: &Client) -> Self {
         let name = &client.namespace;
         let tap = Arc::new(Tap::open(name, "doze0"));
@@ -323,7 +327,8 @@ fn diverted(from: From, dozes: bool) -> Outcome {
     must(missed.is_empty(), format!("not counted: {missed:?}"))
 }
 
-/// A client puts the address of a node into its packets. The node that it is a client of must not forward them.
+/// A client puts the address of a node into its packets. The node that it is a client of must not
+/// forward them.
 fn forged_source() -> Outcome {
     let mut lab = Lab::new(Plan { bridge_itself: true, ..Plan::default() });
     let _daemons = Daemon::start_all(&lab, Kind::Ours);

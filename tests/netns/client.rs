@@ -84,8 +84,8 @@ impl Client {
         })
     }
 
-    /// The same on a wire that `wire` makes between `eth0` in the client's namespace and a port in the air: it
-    /// gets the names of namespace and port.
+    /// The same on a wire that `wire` makes between `eth0` in the client's namespace and a port in
+    /// the air: it gets the names of namespace and port.
     pub fn wired(lab: &mut Lab, number: u8, mac: Mac, wire: impl FnOnce(&str, &str)) -> Self {
         let (namespace, port) = (format!("client{number}"), format!("sta{number}"));
         lab.add_namespace(&namespace);

@@ -154,8 +154,8 @@ impl Daemon {
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
-    /// Connects to the control socket, unless nobody takes the connection within 30 s. (A thread waits for it: the
-    /// standard library knows no time limit here.)
+    /// Connects to the control socket, unless nobody takes the connection within 30 s. (A thread
+    /// waits for it: the standard library knows no time limit here.)
     pub fn connect(&self) -> Option<UnixStream> {
         let (done, connected) = mpsc::channel();
         let path = self.socket.clone();

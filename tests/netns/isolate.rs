@@ -27,7 +27,8 @@ pub fn is_inside() -> bool {
     std::env::var_os(MARK).is_some()
 }
 
-/// This program once more, inside further namespaces of the same kind. For the program inside: `isolate` returns there, too.
+/// This program once more, inside further namespaces of the same kind. For the program inside:
+/// `isolate` returns there, too.
 ///
 /// # Errors
 /// The own path is unknown.

@@ -78,7 +78,8 @@ pub enum Verdict {
     Passed,
     /// Something does not.
     Failed(String),
-    /// A bound was missed on a machine that lets everybody wait: the figure says nothing of the daemon.
+    /// A bound was missed on a machine that lets everybody wait: the figure says nothing of the
+    /// daemon.
     NotJudged(String),
 }
 
@@ -121,8 +122,8 @@ const QUIET_ATTEMPTS: u32 = 2;
 /// A test that lasted longer is not repeated on account of a noisy machine.
 const LASTING: Duration = Duration::from_secs(60);
 
-/// Runs a test; if only a bound was missed, again. What is missed on a quiet machine fails, what is missed each time
-/// on a noisy one is not judged.
+/// Runs a test; if only a bound was missed, again. What is missed on a quiet machine fails, what is
+/// missed each time on a noisy one is not judged.
 pub fn judge(name: &str, test: fn() -> Outcome) -> Verdict {
     FRESH.store(true, Ordering::Relaxed);
     let mut quiet = 0;
@@ -206,8 +207,8 @@ pub fn eventually(timeout: Duration, mut condition: impl FnMut() -> bool) -> boo
     }
 }
 
-/// How late a thread woke that slept in turns, and how long another waited for the kernel's lock of all network settings,
-/// for which whatever changes a route waits, too.
+/// How late a thread woke that slept in turns, and how long another waited for the kernel's lock of
+/// all network settings, for which whatever changes a route waits, too.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Delay {
     /// At worst.

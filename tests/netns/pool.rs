@@ -11,7 +11,8 @@ use crate::{Test, isolate};
 /// Names the one test that a process runs.
 const CHILD: &str = "L3ROAMD_NETNS_TEST";
 
-/// Tests with bounds of milliseconds: nothing else may run meanwhile. All others wait for most of their time.
+/// Tests with bounds of milliseconds: nothing else may run meanwhile. All others wait for most of
+/// their time.
 const ALONE: &[&str] = &[
     "a_client_that_asks_for_its_gateway_is_handed_over",
     "an_ipv4_client_that_asks_for_its_gateway_is_handed_over",
@@ -42,7 +43,8 @@ const ALONE: &[&str] = &[
     "five_thousand_clients_are_told_page_by_page_while_one_roams",
 ];
 
-/// Tests that last for more than a minute. They begin first, so that no other has to wait for them at the end.
+/// Tests that last for more than a minute. They begin first, so that no other has to wait for them
+/// at the end.
 const LASTING: &[&str] = &[
     "no_packet_is_lost_after_the_overlap_of_short_stays_where_bird_routes",
     "a_client_that_leaves_is_forgotten_everywhere",
@@ -83,7 +85,8 @@ pub fn child(tests: &[Test]) -> Option<()> {
     Some(())
 }
 
-/// Runs a test in a process of its own. Its lines appear as they come if it is the only one, else together at its end.
+/// Runs a test in a process of its own. Its lines appear as they come if it is the only one, else
+/// together at its end.
 pub fn in_process(name: &'static str, alone: bool) -> Result<Completion, Failed> {
     let mut command = isolate::again()?;
     let mut child = command.env(CHILD, name).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 /// A generator of random numbers (SplitMix64).
 pub struct Random(u64);
 
-/// What chance begins with: another number for each mesh, so that what is tried again is not the same once more. `L3ROAMD_SEED` repeats a
-/// run, as far as the machine's own timing lets it.
+/// What chance begins with: another number for each mesh, so that what is tried again is not the
+/// same once more. `L3ROAMD_SEED` repeats a run, as far as the machine's own timing lets it.
 pub fn seed() -> u64 {
     let wish = std::env::var("L3ROAMD_SEED").ok().and_then(|text| text.parse().ok());
     wish.unwrap_or_else(|| {

@@ -69,7 +69,8 @@ pub fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Sets the flags of the loop-back interface to what they are. The kernel takes its lock of all network settings for it.
+/// Sets the flags of the loop-back interface to what they are. The kernel takes its lock of all
+/// network settings for it.
 pub fn touch_loopback() -> io::Result<()> {
     let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
     // SAFETY: ifreq is integers and a union of such; all zero is a value of it.
@@ -78,7 +79,8 @@ pub fn touch_loopback() -> io::Result<()> {
         *to = *from as libc::c_char;
     }
     for order in [libc::SIOCGIFFLAGS, libc::SIOCSIFFLAGS] {
-        // SAFETY: both read and write one ifreq, which `request` is; the first one writes the flags that the second one reads.
+        // SAFETY: both read and write one ifreq, which `request` is; the first one writes the flags
+        // that the second one reads.
         check(unsafe { libc::ioctl(socket.as_raw_fd(), order as _, &raw mut request) })?;
     }
     Ok(())

@@ -146,8 +146,8 @@ impl Topology {
         names.iter().enumerate().map(of_node).collect()
     }
 
-    /// Installs routes that no roaming changes: to the correspondent's network, which is at the second
-    /// node, and without a routing daemon to the nodes.
+    /// Installs routes that no roaming changes: to the correspondent's network, which is at the
+    /// second node, and without a routing daemon to the nodes.
     pub fn install_static_routes(&self, routing: Routing, names: &[String], hops: &[Hops]) {
         for (node, name) in names.iter().enumerate() {
             let mut commands = String::new();

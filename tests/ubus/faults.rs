@@ -96,8 +96,8 @@ impl Link {
         self.invoke(listener, 1, 0, name, data.contents());
     }
 
-    /// Answers as ubusd does until nothing has come for a time, but not for ever, or until the filter, which sees every
-    /// message first and takes those for which it says so, ends it.
+    /// Answers as ubusd does until nothing has come for a time, but not for ever, or until the
+    /// filter, which sees every message first and takes those for which it says so, ends it.
     fn serve(&mut self, time: Duration, mut filter: impl FnMut(&mut Self, &Frame) -> Verdict) {
         let begin = Instant::now();
         let mut last = begin;

@@ -224,7 +224,8 @@ fn a_client_that_is_disputed_often_is_asked_before_it_is_handed_over() {
     bench.receives_relaying(node(RIVAL), claim(mac(1), Tail::default()));
     assert_eq!(infos(bench.sent()), [(Flags::REFUSED, 0)]);
     bench.receives_relaying(node(RIVAL), refused_ack());
-    // The claimer says how old its evidence is: then the answer is newer, and the claim is refused as well.
+    // The claimer says how old its evidence is: then the answer is newer, and the claim is refused
+    // as well.
     bench.pass_ms(2000);
     let aged = |age_ms| claim(mac(1), Tail { age_ms: Some(age_ms), ..Tail::default() });
     bench.receives_relaying(node(RIVAL), aged(1));
@@ -235,7 +236,8 @@ fn a_client_that_is_disputed_often_is_asked_before_it_is_handed_over() {
     bench.receives_relaying(node(RIVAL), aged(16));
     assert_eq!(infos(bench.sent()), [(Flags::REFUSED, 0)]);
     bench.receives_relaying(node(RIVAL), refused_ack());
-    // That answer says nothing about a claim for which the client was heard later: it is asked again, and has gone.
+    // That answer says nothing about a claim for which the client was heard later: it is asked
+    // again, and has gone.
     bench.pass_ms(900);
     bench.receives_relaying(node(RIVAL), aged(1));
     assert!(bench.actions().contains(&probe()));

@@ -57,7 +57,8 @@ fn is_node(address: Ipv6Addr) -> bool {
 pub(super) struct Bench {
     pub engine: Engine,
     pub now: Timestamp,
-    /// How the kernel answers where packets to another node go, at once and without a word; `None`: the test answers.
+    /// How the kernel answers where packets to another node go, at once and without a word; `None`:
+    /// the test answers.
     pub way_to_nodes: Option<RouteLookup>,
     nonce: u32,
 }

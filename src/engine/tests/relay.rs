@@ -107,7 +107,8 @@ fn the_drained_route_ends_with_the_overlap_and_stragglers_are_relayed_for_longer
     assert_eq!(bench.engine.former_count(), 0, "not for ever");
 }
 
-/// Packets come each second; the kernel says each time where their source is. When the drained route goes.
+/// Packets come each second; the kernel says each time where their source is. When the drained
+/// route goes.
 fn ends_under_traffic(bench: &mut Bench, from_mesh: bool) -> Option<u64> {
     let source = ip("2001:db8:ffff::1");
     let interface = if from_mesh { MESH } else { BRIDGE };
