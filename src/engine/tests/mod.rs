@@ -112,10 +112,10 @@ impl Bench {
         let mut outputs = Vec::new();
         while let Some(output) = self.engine.poll() {
             match &output {
-                Output::Action(Action::LookupRoute(IpAddr::V6(to))) if is_node(*to) => {
-                    if self.way_to_nodes.is_some() {
-                        continue;
-                    }
+                Output::Action(Action::LookupRoute(IpAddr::V6(to)))
+                    if is_node(*to) && self.way_to_nodes.is_some() =>
+                {
+                    continue;
                 }
                 Output::Action(Action::InstallRoute(route)) => self.input(Input::RouteInstalled(*route)),
                 Output::Action(Action::InstallNeighbour(entry)) => {
