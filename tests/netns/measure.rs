@@ -141,9 +141,9 @@ pub fn judge(name: &str, test: fn() -> Outcome) -> Verdict {
         }
         match outcome {
             Ok(()) => return Verdict::Passed,
-            Err(Trouble::Broken(why)) => return Verdict::Failed(why),
-            Err(Trouble::Bound(why)) => {
-                println!("bound missed (attempt {attempt}): {why}");
+            Err(Trouble::Broken(why)) if !delay.is_standstill() => return Verdict::Failed(why),
+            Err(Trouble::Broken(why) | Trouble::Bound(why)) => {
+                println!("missed (attempt {attempt}): {why}");
                 quiet += u32::from(!delay.is_noise());
                 if quiet >= QUIET_ATTEMPTS {
                     return Verdict::Failed(why);
@@ -228,12 +228,20 @@ struct Locked {
 
 impl Delay {
     const LATE: Duration = Duration::from_millis(1);
+    /// No number of busy loops makes a thread wait for that long.
+    const STANDSTILL: Duration = Duration::from_secs(1);
+
+    /// Whether the machine stood still for so long that the daemons' own limits, which are seconds, ran out meanwhile: what a
+    /// client does in time on any other machine it does too late here, and packets are lost.
+    pub fn is_standstill(&self) -> bool {
+        self.worst >= Self::STANDSTILL || self.locked.worst >= Self::STANDSTILL
+    }
 
     /// Whether a measurement of milliseconds means nothing beside it.
     pub fn is_noise(&self) -> bool {
         // The lab takes the lock, too, while it is built.
-        let locked = self.locked.worst >= Duration::from_secs(1) || self.locked.late * 10 > self.locked.turns;
-        self.worst >= Duration::from_millis(10) || self.late * 50 >= self.turns.max(1) || locked
+        let locked = self.locked.late * 10 > self.locked.turns;
+        self.worst >= Duration::from_millis(10) || self.late * 50 >= self.turns.max(1) || locked || self.is_standstill()
     }
 }
 
