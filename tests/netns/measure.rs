@@ -241,7 +241,10 @@ impl Delay {
     pub fn is_noise(&self) -> bool {
         // The lab takes the lock, too, while it is built.
         let locked = self.locked.late * 10 > self.locked.turns;
-        self.worst >= Duration::from_millis(10) || self.late * 50 >= self.turns.max(1) || locked || self.is_standstill()
+        self.worst >= Duration::from_millis(10)
+            || self.late * 50 >= self.turns.max(1)
+            || locked
+            || self.is_standstill()
     }
 }
 
