@@ -403,7 +403,7 @@ pub const ROWS: &[Row] = &[
         "overlap",
         0..=3_600_000,
         |s| &mut s.tunables.overlap,
-        "How long a client's route stays, drained, after it went to another node, longer where it walks on; 0: withdrawn at once.",
+        "How long a client's route stays, drained, after it went to another node. It stays longer if the client walks on, and up to a minute while the mesh still sends packets along it; 0: withdrawn at once.",
     ),
     timer(
         "overlap_without_relay",
