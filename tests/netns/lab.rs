@@ -238,7 +238,7 @@ impl Lab {
     /// # Panics
     /// Where one never has.
     pub fn await_routing(&self) {
-        let deadline = sys::now() + Duration::from_secs(40);
+        let deadline = sys::now() + Duration::from_secs(120);
         for node in &self.nodes {
             for other in (0..self.nodes.len()).filter(|other| &self.nodes[*other] != node) {
                 let address = node_address(other);

@@ -30,7 +30,9 @@ mod daemon;
 mod demo;
 mod dozing;
 mod evidence;
+mod forwarding;
 mod frames;
+mod grid;
 mod hostile;
 mod isolate;
 mod journey;
@@ -66,6 +68,7 @@ mod trail;
 mod ubus;
 mod uci;
 mod visits;
+
 mod watch;
 
 use std::process::ExitCode;
@@ -223,6 +226,7 @@ fn tests() -> Vec<Test> {
         hostile::TESTS,
         attack::TESTS,
         scale::TESTS,
+        grid::TESTS,
         mixed::TESTS,
         ubus::TESTS,
         monitor::TESTS,

@@ -48,7 +48,7 @@ impl Topology {
     pub fn new(shape: Shape, nodes: usize) -> Self {
         let followers = |node: usize| -> Vec<usize> {
             let Shape::Grid { columns } = shape else { return vec![node + 1] };
-            let is_last = (node + 1).is_multiple_of(columns);
+            let is_last = (node + 1) % columns == 0;
             let beside = [node + 1, node + columns + 1].into_iter().filter(|_| !is_last);
             beside.chain([node + columns]).collect()
         };

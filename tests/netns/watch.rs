@@ -31,7 +31,8 @@ pub const SERVED: u8 = 158;
 pub const DRAINED: u8 = 159;
 const COPY: u8 = 42;
 const COPY_METRIC: u32 = 32;
-const TABLE_MAIN: u8 = 254;
+/// The table that the kernel goes by.
+pub const TABLE_MAIN: u8 = 254;
 /// Another table that routing looks at, for those who have their host routes moved there.
 pub const TABLE_OTHER: u8 = 77;
 const GROUPS: u32 = 0x40 | 0x400 | 0x100; // RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_ROUTE, RTMGRP_IPV6_IFADDR
@@ -195,7 +196,8 @@ impl Drop for Watch {
     }
 }
 
-fn socket(groups: u32) -> Socket {
+/// A socket to ask the kernel by, and to receive what it tells these groups.
+pub fn socket(groups: u32) -> Socket {
     let mut socket = Socket::new(NETLINK_ROUTE).expect("a netlink socket");
     sys::enlarge_receive_buffer(socket.as_raw_fd());
     socket.bind(&SocketAddr::new(0, groups)).expect("bind a netlink socket");
@@ -380,14 +382,16 @@ impl State {
     }
 }
 
+/// Whether the destination of a route is one address.
+pub fn is_to_host(route: &RouteMessage) -> bool {
+    let bits = if route.header.address_family == AddressFamily::Inet { 32 } else { 128 };
+    route.header.destination_prefix_length == bits
+}
+
 /// The destination, protocol and place of a host route in one of the tables that is no copy.
 fn host_route(route: &RouteMessage) -> Option<(IpAddr, u8, Place)> {
-    let bits = if route.header.address_family == AddressFamily::Inet { 32 } else { 128 };
     let protocol = u8::from(route.header.protocol);
-    if route.header.destination_prefix_length != bits
-        || ![TABLE_MAIN, TABLE_OTHER].contains(&route.header.table)
-        || protocol == COPY
-    {
+    if !is_to_host(route) || ![TABLE_MAIN, TABLE_OTHER].contains(&route.header.table) || protocol == COPY {
         return None;
     }
     let mut destination = None;
