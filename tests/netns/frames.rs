@@ -68,7 +68,17 @@ pub fn solicitation(from: Mac, source: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
 
 /// A neighbour advertisement, solicited and overriding (RFC 4861 section 4.4).
 pub fn advertisement(from: Mac, target: Ipv6Addr, to: Mac, destination: Ipv6Addr) -> Vec<u8> {
-    let mut message = vec![136, 0, 0, 0, 0x60, 0, 0, 0];
+    flagged_advertisement(0x60, from, target, to, destination)
+}
+
+/// An unsolicited one to everybody, as hosts send it when they come to a network (RFC 9131).
+pub fn announcement(from: Mac, target: Ipv6Addr) -> Vec<u8> {
+    let everybody = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    flagged_advertisement(0x20, from, target, Mac([0x33, 0x33, 0, 0, 0, 1]), everybody)
+}
+
+fn flagged_advertisement(flags: u8, from: Mac, target: Ipv6Addr, to: Mac, destination: Ipv6Addr) -> Vec<u8> {
+    let mut message = vec![136, 0, 0, 0, flags, 0, 0, 0];
     message.extend(target.octets());
     message.extend([2, 1]);
     message.extend(from.0);

@@ -68,7 +68,7 @@ mod trail;
 mod ubus;
 mod uci;
 mod visits;
-
+mod walk;
 mod watch;
 
 use std::process::ExitCode;
@@ -227,6 +227,7 @@ fn tests() -> Vec<Test> {
         attack::TESTS,
         scale::TESTS,
         grid::TESTS,
+        walk::TESTS,
         mixed::TESTS,
         ubus::TESTS,
         monitor::TESTS,

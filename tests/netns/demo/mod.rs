@@ -8,7 +8,7 @@ mod screen;
 mod stage;
 mod svg;
 mod sys;
-mod traffic;
+pub mod traffic;
 mod view;
 mod way;
 mod xml;

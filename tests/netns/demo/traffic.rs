@@ -43,8 +43,11 @@ struct Log {
 }
 
 /// Packets of one direction.
-#[derive(Clone, Default)]
-struct Stream(Arc<Mutex<Log>>);
+#[derive(Clone)]
+struct Stream {
+    log: Arc<Mutex<Log>>,
+    interval: Duration,
+}
 
 /// What became of the packets of a while.
 #[derive(Clone, Copy, Default)]
@@ -75,8 +78,12 @@ impl Tally {
 }
 
 impl Stream {
+    fn new(interval: Duration) -> Self {
+        Self { log: Arc::default(), interval }
+    }
+
     fn log(&self) -> MutexGuard<'_, Log> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that a packet is sent now: the next, or the one of that number. Gives its number.
@@ -128,7 +135,7 @@ impl Stream {
         }
         times.sort_unstable();
         let longest = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or_default();
-        tally.gap = longest.saturating_sub(INTERVAL);
+        tally.gap = longest.saturating_sub(self.interval);
         tally
     }
 
@@ -137,6 +144,17 @@ impl Stream {
         let log = self.log();
         let missing = log.fates.values().filter(|fate| fate.arrived.is_none() && fate.sent < until);
         missing.map(|fate| (fate.sent, fate.ported == down)).collect()
+    }
+
+    /// How many in a row did not arrive, at most, of those sent between two times.
+    fn longest_run(&self, from: Duration, until: Duration) -> usize {
+        let log = self.log();
+        let (mut longest, mut run) = (0, 0);
+        for fate in log.fates.values().filter(|fate| (from..until).contains(&fate.sent)) {
+            run = if fate.arrived.is_none() { run + 1 } else { 0 };
+            longest = longest.max(run);
+        }
+        longest
     }
 
     fn arrivals(&self) -> Vec<Duration> {
@@ -180,6 +198,11 @@ fn ports(index: u16) -> (u16, u16) {
 impl Traffic {
     /// Prepares it for the client of that index: one that talks sends of its own accord, the other answers.
     pub fn new(client: &Client, index: u16, talks: bool) -> Self {
+        Self::every(INTERVAL, client, index, talks)
+    }
+
+    /// The same with another time between two packets.
+    pub fn every(interval: Duration, client: &Client, index: u16, talks: bool) -> Self {
         let (here, there) = ports(index);
         let address: IpAddr = client.v6.into();
         let near =
@@ -187,7 +210,7 @@ impl Traffic {
         let far = sys::inside(CORRESPONDENT, || UdpSocket::bind((Ipv6Addr::UNSPECIFIED, there)));
         let far = Arc::new(far.expect("bind the correspondent"));
         let near = Arc::new(near);
-        let (down, up) = (Stream::default(), Stream::default());
+        let (down, up) = (Stream::new(interval), Stream::new(interval));
         let (going, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let mut threads = Vec::new();
         {
@@ -227,6 +250,13 @@ impl Traffic {
         missing.extend(self.up.missing(false, until));
         missing.sort_unstable();
         missing
+    }
+
+    /// The longest time in which every packet of a direction was missing: by their number, since a machine that stands still sends none.
+    pub fn longest_gap(&self, from: Duration, until: Duration) -> Duration {
+        let streams = [&self.down, &self.up];
+        let gaps = streams.map(|stream| stream.interval * stream.longest_run(from, until) as u32);
+        gaps.into_iter().max().unwrap_or_default()
     }
 
     /// When packets arrived, by direction.
@@ -288,7 +318,7 @@ fn sender(
                 // An ICMP error of an earlier one was reported instead: this one goes out now.
                 let _ = socket.send_to(&packet, to);
             }
-            due += INTERVAL;
+            due += stream.interval;
             match due.checked_sub(sys::now()) {
                 Some(rest) => std::thread::sleep(rest),
                 // Behind by a scheduling delay: no burst to catch up.
