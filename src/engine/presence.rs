@@ -100,9 +100,7 @@ impl Engine {
             (NeighbourState::Reachable, Some(mac))
                 if !ours && self.config.sources.netlink && !self.dumping =>
             {
-                if self.client_noticed(mac, interface, None, Evidence::NeighbourTable) {
-                    self.address_used(mac, address);
-                }
+                self.neighbour_answered(interface, mac, address);
             }
             (NeighbourState::Reachable | NeighbourState::Stale | NeighbourState::Probing, Some(mac))
                 if !ours && self.config.sources.netlink =>
@@ -110,6 +108,13 @@ impl Engine {
                 self.neighbour_supposed(interface, mac, address);
             }
             _ => {}
+        }
+    }
+
+    /// The client has answered a question of the kernel.
+    fn neighbour_answered(&mut self, interface: IfIndex, mac: Mac, address: IpAddr) {
+        if self.client_noticed(mac, interface, None, Evidence::NeighbourTable) {
+            self.address_used(mac, address);
         }
     }
 
