@@ -248,7 +248,8 @@ fn wired_together() -> Outcome {
             std::thread::sleep(Duration::from_millis(100));
         }
     };
-    // On a slow machine it takes them a while. A drained route ends 10 s after its client was taken.
+    // On a slow machine it takes them a while. A drained route ends 10 s after its client was
+    // taken.
     for _ in 0..6 {
         let before = sys::now();
         talk(11);

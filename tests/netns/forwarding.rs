@@ -1,5 +1,5 @@
-//! What becomes of packets in a mesh by the routes of its kernels alone: an observer dumps the routes of all nodes at
-//! short intervals and follows each address from each node, hop by hop.
+//! What becomes of packets in a mesh by the routes of its kernels alone: an observer dumps the
+//! routes of all nodes at short intervals and follows each address from each node, hop by hop.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
-//! The routing daemons of a mesh with cycles, without a daemon of ours: host routes walk as ours do, and the forwarding
-//! of all nodes is followed.
+//! The routing daemons of a mesh with cycles, without a daemon of ours: host routes walk as ours
+//! do, and the forwarding of all nodes is followed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The mesh of a test: nodes in a chain or a grid (see `topology`), their bridges, the air between them and the clients, a
-//! correspondent.
+//! The mesh of a test: nodes in a chain or a grid (see `topology`), their bridges, the air between
+//! them and the clients, a correspondent.
 //!
 //! ```text
 //!            corr (2001:db8:b::2)

@@ -231,8 +231,9 @@ impl Delay {
     /// No number of busy loops makes a thread wait for that long.
     const STANDSTILL: Duration = Duration::from_secs(1);
 
-    /// Whether the machine stood still for so long that the daemons' own limits, which are seconds, ran out meanwhile: what a
-    /// client does in time on any other machine it does too late here, and packets are lost.
+    /// Whether the machine stood still for so long that the daemons' own limits, which are seconds,
+    /// ran out meanwhile: what a client does in time on any other machine it does too late here,
+    /// and packets are lost.
     pub fn is_standstill(&self) -> bool {
         self.worst >= Self::STANDSTILL || self.locked.worst >= Self::STANDSTILL
     }

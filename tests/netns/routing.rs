@@ -117,8 +117,8 @@ fn bird_configuration(node: usize) -> String {
     format!("log stderr all;\n{}", text.replace(theirs, &ours))
 }
 
-/// What the manual recommends with the prefix beside and this node's interfaces in it, with or without the line that hands babeld's
-/// metrics to the kernel.
+/// What the manual recommends with the prefix beside and this node's interfaces in it, with or
+/// without the line that hands babeld's metrics to the kernel.
 fn babeld(name: &str, interfaces: &[String], run: &Path, reflecting: bool) -> Child {
     let configuration = run.join(format!("{name}.babeld.conf"));
     let manual = manual("babeld");

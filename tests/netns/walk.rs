@@ -1,5 +1,6 @@
-//! A walking mesh: nodes in a grid with diagonals, a routing daemon and a daemon of ours at each, clients that walk from
-//! node to node under traffic. All host routes of all nodes are watched the whole time.
+//! A walking mesh: nodes in a grid with diagonals, a routing daemon and a daemon of ours at each,
+//! clients that walk from node to node under traffic. All host routes of all nodes are watched the
+//! whole time.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -160,7 +161,8 @@ struct Verdict {
     doubles: Vec<(IpAddr, Duration)>,
     /// By class, for how long addresses had no route of ours at any node.
     absences: BTreeMap<Class, Vec<Duration>>,
-    /// By class, how long after a client came its node served it; the whole stay where it never did.
+    /// By class, how long after a client came its node served it; the whole stay where it never
+    /// did.
     delays: BTreeMap<Class, Vec<Duration>>,
 }
 
@@ -253,8 +255,8 @@ struct Fate {
     /// Roams that lost packets beyond the air.
     lossy: usize,
     long_gaps: usize,
-    /// Packets lost beyond the air: no node had put them on a client port, or one did so although the client
-    /// had left it for more than a moment.
+    /// Packets lost beyond the air: no node had put them on a client port, or one did so although
+    /// the client had left it for more than a moment.
     lost: usize,
     longest_gap: Duration,
     tally: Tally,

@@ -252,7 +252,8 @@ impl Traffic {
         missing
     }
 
-    /// The longest time in which every packet of a direction was missing: by their number, since a machine that stands still sends none.
+    /// The longest time in which every packet of a direction was missing: by their number, since a
+    /// machine that stands still sends none.
     pub fn longest_gap(&self, from: Duration, until: Duration) -> Duration {
         let streams = [&self.down, &self.up];
         let gaps = streams.map(|stream| stream.interval * stream.longest_run(from, until) as u32);
